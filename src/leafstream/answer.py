@@ -1,0 +1,136 @@
+"""The main path: prompt → plan → engine → decoder → events, with exactly one terminal event.
+
+`prepare` decides everything that can be refused before a stream is open. `write` never raises for
+what goes wrong afterwards: it ends in Finished or Failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+import msgspec
+
+from leafstream.decoder.closing import least
+from leafstream.draft import Draft, Job, Prepared, Step
+from leafstream.engines.base import Chunk, Engine, Prompt
+from leafstream.errors import EngineError, EngineUnavailable, LeafstreamError
+from leafstream.events import Event, Noticed, Started
+from leafstream.landing import Room, land
+from leafstream.messages import Messages
+from leafstream.plan import Budget, droppable, without_oldest
+
+MAX_IDLE_CONTINUATIONS = 5
+BACKOFF_SECONDS = 0.2
+
+
+async def prepare(job: Job, engine: Engine) -> Prepared:
+    """The prompt that fits and its plan. Raises InvalidRequest or EngineError."""
+    needed = await engine.count(least(job.schema)) if job.schema else 1
+    budget = Budget(engine.context_window, job.max_tokens, needed)
+    budget.check_request()
+    prompt, dropped = await _fitting(job.messages, budget, engine)
+    plan = budget.plan(prompt.num_tokens, dropped_turns=dropped, estimated=prompt.estimated)
+    if job.schema is None or not job.soft_landing:
+        return Prepared(prompt, plan, job.schema)
+    landing = land(job.schema, Room(plan.max_tokens, _chars_per_token(prompt)))
+    if landing is None:
+        return Prepared(prompt, plan, job.schema)
+    plan = msgspec.structs.replace(plan, tightened=landing.tightened)
+    return Prepared(prompt, plan, landing.schema)
+
+
+async def _fitting(messages: Messages, budget: Budget, engine: Engine) -> tuple[Prompt, int]:
+    """The prompt with the fewest turns dropped that leaves the room wanted, and how many."""
+    steps = droppable(messages)
+    prompt = await engine.prompt(messages)
+    low, high = 0, 0 if budget.fits(prompt.num_tokens) else len(steps) - 1
+    while low < high:  # a prompt shrinks with every turn that goes, so bisect
+        middle = (low + high) // 2
+        shorter = await engine.prompt(without_oldest(messages, steps[middle]))
+        low, high = (low, middle) if budget.fits(shorter.num_tokens) else (middle + 1, high)
+    if low:
+        prompt = await engine.prompt(without_oldest(messages, steps[low]))
+    return prompt, steps[low]
+
+
+def _chars_per_token(prompt: Prompt) -> float:
+    """A cautious guess for the answer from the prompt, which is in the same language."""
+    chars = sum(len(message.content) for message in prompt.messages)
+    return max(0.3, min(4.0, 0.8 * chars / max(prompt.num_tokens, 1)))
+
+
+def started(job: Job, prepared: Prepared, engine: Engine) -> list[Event]:
+    """The first events of an answer."""
+    events: list[Event] = [Started(job.id, job.assistant, engine.model, prepared.plan)]
+    if dropped := prepared.plan.dropped_turns:
+        message = f"the {dropped} oldest turns were left out: they no longer fit the context"
+        events.append(Noticed("trimmed", message))
+    return events
+
+
+async def write(
+    job: Job, prepared: Prepared, engine: Engine, queued: float = 0.0
+) -> AsyncGenerator[Step, None]:
+    """Write the answer; the last event of the last step is Finished or Failed."""
+    draft = Draft(job, prepared, queued)
+    idle = 0
+    try:
+        while draft.is_open():
+            before = draft.num_tokens
+            try:
+                async with aclosing(_paced(draft, engine)) as steps:
+                    async for step in steps:
+                        yield step
+            except EngineUnavailable:
+                idle = 0 if draft.num_tokens > before else idle + 1
+                if idle >= MAX_IDLE_CONTINUATIONS:
+                    raise
+                await asyncio.sleep(BACKOFF_SECONDS * 2**idle)
+            else:
+                idle = 0 if draft.num_tokens > before else idle + 1
+            if draft.is_open():
+                yield _continued(idle)
+            else:
+                yield draft.end()
+    except LeafstreamError as error:
+        yield draft.failed(error)
+
+
+def _continued(idle: int) -> Step:
+    """The engine stopped before the plan did: say that the text goes on."""
+    if idle >= MAX_IDLE_CONTINUATIONS:
+        raise EngineError("the engine stops again and again without writing anything")
+    return Step([Noticed("continued", "the engine stopped early; the text goes on from there")])
+
+
+async def _paced(draft: Draft, engine: Engine) -> AsyncGenerator[Step, None]:
+    """The steps of one generation, and what the pace lets go between two chunks."""
+    async with aclosing(engine.generate(draft.generation())) as chunks:
+        waiting: asyncio.Future[Chunk | None] | None = None
+        try:
+            while draft.is_open():
+                if draft.deadline is None and waiting is None:
+                    chunk = await anext(chunks, None)
+                else:
+                    waiting = waiting or asyncio.ensure_future(anext(chunks, None))
+                    if not await _arrived(waiting, draft.deadline):
+                        yield draft.due()
+                        continue
+                    chunk, waiting = waiting.result(), None
+                if chunk is None:
+                    return
+                yield draft.take(chunk)
+        finally:
+            if waiting is not None:
+                waiting.cancel()
+                await asyncio.wait({waiting})
+
+
+async def _arrived(waiting: asyncio.Future[Chunk | None], deadline: float | None) -> bool:
+    """Whether a chunk came before the deadline (on the monotonic clock)."""
+    timeout = None if deadline is None else max(0.0, deadline - time.monotonic())
+    done, _ = await asyncio.wait({waiting}, timeout=timeout)
+    return bool(done)

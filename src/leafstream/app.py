@@ -1,0 +1,70 @@
+"""The composition root: everything is built here and passed down."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+
+from leafstream import __version__
+from leafstream.assistant import Assistant
+from leafstream.engines.base import Engine
+from leafstream.faces import conversations, failures, native
+from leafstream.log import MemoryLog
+from leafstream.runs import Limits, Runs
+from leafstream.settings import Settings
+from leafstream.store.conversations import Conversations
+
+
+class LeafstreamApp(FastAPI):
+    """The ASGI application; `runs` is what a server drains before it closes connections."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        engine: Engine,
+        assistants: dict[str, Assistant],
+        store: Conversations,
+    ) -> None:
+        super().__init__(title="leafstream", version=__version__, lifespan=_lifespan)
+        self.engine = engine
+        log = MemoryLog(settings.keep_seconds)
+        limits = Limits(settings.queue, settings.grace_seconds)
+        self.store = store
+        self.runs = Runs(engine, log, store, limits)
+        failures.install(self)
+        self.include_router(native.router(native.Native(assistants, self.runs, log, settings)))
+        self.include_router(conversations.router(store, assistants, settings))
+        self._health()
+
+    def _health(self) -> None:
+        @self.get("/healthz", tags=["health"])
+        async def healthz() -> JSONResponse:
+            """The process is alive."""
+            return JSONResponse({"status": "ok"})
+
+        @self.get("/readyz", tags=["health"])
+        async def readyz() -> JSONResponse:
+            """The engine is loaded; what it is and how busy."""
+            return JSONResponse(
+                {
+                    "status": "ready",
+                    "model": self.engine.model,
+                    "context_window": self.engine.context_window,
+                    "slots": self.engine.slots,
+                    "free_slots": self.runs.num_free_slots,
+                }
+            )
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    assert isinstance(app, LeafstreamApp)
+    try:
+        yield
+    finally:
+        await app.runs.close()
+        await app.engine.close()
+        await app.store.close()

@@ -1,0 +1,1 @@
+"""Assistants that ship with leafstream, each declared as a user would declare one."""

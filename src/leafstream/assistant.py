@@ -1,0 +1,147 @@
+"""What is served: an answer type, instructions, and an input type."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from leafstream.canonical import RawSchema
+from leafstream.errors import InvalidRequest, LeafstreamError, SetupError
+from leafstream.pointer import Json, join
+from leafstream.sampling import Sampling
+from leafstream.schema import Schema
+
+
+class TextInput(BaseModel):
+    """The input of an assistant that declares none: one message."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    message: str
+
+
+class Assistant:
+    """An answer type and a prompt.
+
+    `answer` is a Pydantic model, a JSON schema, or str for plain text. `input` is the Pydantic
+    model of what a caller gives. `prompt` makes the user's turn of it: a format string over its
+    fields, or a function; without one, a line per field. Raises UnsupportedSchema for an answer
+    type that leafstream does not serve.
+    """
+
+    def __init__(
+        self,
+        answer: type[BaseModel] | type[str] | RawSchema = str,
+        *,
+        instructions: str = "",
+        input: type[BaseModel] = TextInput,  # noqa: A002
+        prompt: str | Callable[[Any], str] | None = None,
+        sampling: Sampling | None = None,
+    ) -> None:
+        self.instructions = instructions.strip()
+        self.input = input
+        self.sampling = sampling or Sampling()
+        self._prompt = prompt
+        self._model = answer if isinstance(answer, type) and answer is not str else None
+        self.schema = _schema(answer)
+
+    @cached_property
+    def input_schema(self) -> RawSchema:
+        return self.input.model_json_schema()
+
+    def user_turn(self, given: Json) -> str:
+        """The user's turn for an input. Raises InvalidRequest naming the field."""
+        try:
+            value = self.input.model_validate(given)
+        except ValidationError as error:
+            raise invalid_fields(error, "input") from None
+        if callable(self._prompt):
+            return self._prompt(value)
+        fields = value.model_dump(mode="json")
+        if self._prompt is not None:
+            return self._prompt.format(**fields)
+        if isinstance(value, TextInput):
+            return value.message
+        return "\n".join(
+            f"{name}: {_shown(item)}" for name, item in fields.items() if item is not None
+        )
+
+    def errors(self, value: Json) -> list[tuple[str, str]]:
+        """(path, message) of what the schema or the Pydantic model finds wrong with an answer."""
+        if self.schema is None:
+            return []
+        found = self.schema.errors(value)
+        if not found and isinstance(self._model, type) and issubclass(self._model, BaseModel):
+            try:
+                self._model.model_validate(value)
+            except ValidationError as error:
+                return [(_pointer(e["loc"]), e["msg"]) for e in error.errors(include_url=False)]
+        return found
+
+
+def inline(schema: RawSchema, instructions: str) -> Assistant:
+    """The assistant of a request that brings its own schema."""
+    return Assistant(schema, instructions=instructions)
+
+
+def invalid_fields(error: ValidationError, base: str) -> InvalidRequest:
+    """The first thing wrong with a request, as a sentence with the field's name."""
+    first = error.errors(include_url=False)[0]
+    param = ".".join(str(part) for part in (base, *first["loc"]) if part != "")
+    return InvalidRequest(f"{param or 'the body'}: {first['msg']}", param=param or None)
+
+
+def load(path: Path) -> dict[str, Assistant]:
+    """The assistants that a Python file declares, by name. Raises SetupError with the reason."""
+    if not path.is_file():
+        raise SetupError(f"there is no file {path}; give the Python file that declares assistants")
+    name = f"leafstream_assistants_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise SetupError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic looks up forward references there
+    try:
+        spec.loader.exec_module(module)
+    except LeafstreamError as error:
+        raise SetupError(f"{path}: {error.message}") from error
+    except Exception as error:
+        raise SetupError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return declared(module)
+
+
+def declared(module: ModuleType) -> dict[str, Assistant]:
+    found = {name: value for name, value in vars(module).items() if isinstance(value, Assistant)}
+    if not found:
+        raise SetupError(
+            f"{module.__file__} declares no assistant; write e.g. chat = Assistant(instructions=…)"
+        )
+    return found
+
+
+def _schema(answer: type | RawSchema) -> Schema | None:
+    if answer is str:
+        return None
+    if isinstance(answer, dict):
+        return Schema.parse(answer)
+    if isinstance(answer, type) and issubclass(answer, BaseModel):
+        return Schema.parse(answer.model_json_schema())
+    raise SetupError(f"an answer type is a Pydantic model, a JSON schema or str, not {answer!r}")
+
+
+def _shown(item: Json) -> str:
+    return ", ".join(map(str, item)) if isinstance(item, list) else str(item)
+
+
+def _pointer(loc: tuple[int | str, ...]) -> str:
+    path = ""
+    for token in loc:
+        path = join(path, token)
+    return path

@@ -1,0 +1,157 @@
+"""A client: typed events of an answer, resumed by itself when the connection is lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Self
+
+import httpx2
+import msgspec
+
+from leafstream.errors import EngineUnavailable, InvalidRequest, LeafstreamError, NotFound
+from leafstream.events import KINDS, Event, decode
+from leafstream.log import is_terminal
+from leafstream.pointer import Json
+
+MAX_RECONNECTS = 8
+
+
+class Client:
+    """Talks to one leafstream server. Use it as an async context manager."""
+
+    def __init__(
+        self,
+        url: str = "http://127.0.0.1:8000",
+        *,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        # No read timeout: the server sends heartbeats, and a queue may be long.
+        timeout = httpx2.Timeout(10, read=60)
+        self._http = httpx2.AsyncClient(base_url=url, timeout=timeout, transport=transport)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
+        await self._http.aclose()
+
+    async def alive(self) -> bool:
+        """Whether a leafstream server answers at the URL."""
+        try:
+            response = await self._http.get("/healthz", timeout=2)
+        except httpx2.TransportError:
+            return False
+        return response.is_success and response.json() == {"status": "ok"}
+
+    async def new_conversation(self, assistant: str) -> str:
+        """The id of a new conversation with an assistant."""
+        body = {"assistant": assistant}
+        request = self._http.build_request("POST", "/v1/conversations", json=body)
+        response = await self._send(request)
+        created: dict[str, Any] = msgspec.json.decode(await response.aread())
+        return str(created["id"])
+
+    async def ask(self, assistant: str, given: Json, **options: Any) -> AsyncGenerator[Event, None]:
+        """The events of a new answer, to the terminal one. `options` as in POST /v1/answers.
+
+        Raises LeafstreamError for a refusal, EngineUnavailable where there is no server.
+        """
+        body = {"assistant": assistant, "input": given, **options}
+        request = self._http.build_request("POST", "/v1/answers", json=body, headers=_ACCEPT)
+        response = await self._send(request)
+        answer = response.headers["Leafstream-Answer"]
+        async with aclosing(self._resumed(answer, 0, response)) as events:
+            async for event in events:
+                yield event
+
+    async def follow(self, answer: str, after: int = 0) -> AsyncGenerator[Event, None]:
+        """The events of an answer after number `after`, to the terminal one."""
+        async with aclosing(self._resumed(answer, after, None)) as events:
+            async for event in events:
+                yield event
+
+    async def assistant(self, name: str) -> dict[str, Any]:
+        """What the server says of an assistant. Raises NotFound."""
+        response = await self._send(self._http.build_request("GET", f"/v1/assistants/{name}"))
+        described: dict[str, Any] = msgspec.json.decode(await response.aread())
+        return described
+
+    async def _resumed(
+        self, answer: str, after: int, response: httpx2.Response | None
+    ) -> AsyncGenerator[Event, None]:
+        lost = 0
+        while True:
+            try:
+                if response is None:
+                    response = await self._reopen(answer, after)
+                async for number, event in _events(response):
+                    after, lost = number, 0
+                    yield event
+                    if is_terminal(event):
+                        return
+            except httpx2.TransportError as error:
+                if lost >= MAX_RECONNECTS:
+                    raise EngineUnavailable(f"the server is lost: {error!r}") from None
+            finally:
+                if response is not None:
+                    await response.aclose()
+                    response = None
+            lost += 1
+            await asyncio.sleep(min(0.1 * 2**lost, 5))
+
+    async def _reopen(self, answer: str, after: int) -> httpx2.Response:
+        headers = {**_ACCEPT, "Last-Event-ID": str(after)}
+        request = self._http.build_request("GET", f"/v1/answers/{answer}/events", headers=headers)
+        response = await self._http.send(request, stream=True)
+        return await _accepted(response)
+
+    async def _send(self, request: httpx2.Request) -> httpx2.Response:
+        try:
+            response = await self._http.send(request, stream=True)
+        except httpx2.TransportError as error:
+            raise EngineUnavailable(
+                f"no server answers at {self._http.base_url}: {error}"
+            ) from None
+        return await _accepted(response)
+
+
+_ACCEPT = {"Accept": "text/event-stream"}
+
+
+async def _accepted(response: httpx2.Response) -> httpx2.Response:
+    if response.is_success:
+        return response
+    body = await response.aread()
+    await response.aclose()
+    raise refusal(response.status_code, body)
+
+
+def refusal(status: int, body: bytes) -> LeafstreamError:
+    """The error that a server's refusal says."""
+    try:
+        error = msgspec.json.decode(body)["error"]
+        message, param = str(error["message"]), error.get("param")
+    except (msgspec.DecodeError, KeyError, TypeError):
+        message, param = f"the server answers {status} and no reason", None
+    if status == 404:
+        return NotFound(message, param=param)
+    return (EngineUnavailable if status >= 500 else InvalidRequest)(message, param=param)
+
+
+async def _events(response: httpx2.Response) -> AsyncGenerator[tuple[int, Event], None]:
+    async for sent in httpx2.EventSource(response, max_event_size=None):
+        if sent.event not in KINDS:
+            continue
+        try:
+            event = decode(sent.event, sent.data.encode())
+        except msgspec.DecodeError:
+            return  # cut off in the middle of a frame: it comes again, whole, after reconnecting
+        yield int(sent.id), event

@@ -1,0 +1,1 @@
+"""From model text to events: sans-I/O, a file a step."""

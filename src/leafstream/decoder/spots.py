@@ -1,0 +1,97 @@
+"""What the schema says of each place in a document, in the form that decoding asks for."""
+
+from __future__ import annotations
+
+from leafstream.pointer import Json
+from leafstream.schema import TYPES, Node, Schema
+
+
+class Words:
+    """The only strings allowed in a place. `decided` are their shortest unmistakable beginnings."""
+
+    __slots__ = ("all", "decided", "longest")
+
+    def __init__(self, words: tuple[str, ...]) -> None:
+        self.all = frozenset(words)
+        self.longest = max(map(len, words), default=0)
+        self.decided = tuple(filter(None, (self._decided(word) for word in self.all)))
+
+    def _decided(self, word: str) -> str | None:
+        others = set(self.all - {word})
+        for end in range(1, len(word) + 1):
+            others = {other for other in others if other.startswith(word[:end])}
+            if not others:
+                return word[:end]
+        return None
+
+
+class Spot:
+    """One place: the JSON types it takes, the words it takes, its members' and items' places."""
+
+    __slots__ = ("_items", "_known", "_members", "_nodes", "keys", "open", "types", "words")
+
+    def __init__(self, nodes: tuple[Node, ...] | None, known: dict[tuple[int, ...], Spot]) -> None:
+        self._nodes = nodes
+        self._known = known
+        self._members: dict[str, Spot] = {}
+        self._items: dict[int, Spot] = {}
+        objects = [node for node in nodes or () if "object" in node.types]
+        self.types: frozenset[str] = frozenset(TYPES if nodes is None else ()).union(
+            *(n.types for n in nodes or ())
+        )
+        self.words = _words(nodes or ())
+        self.keys = frozenset(key for node in objects for key in node.keys)
+        self.open = nodes is None or any(node.open for node in objects)
+
+    @classmethod
+    def root(cls, schema: Schema | None) -> Spot:
+        """The place of the whole document."""
+        return cls(schema.root.alternatives() if schema else None, {})
+
+    def member(self, key: str) -> Spot:
+        """The place of a member; one that the schema forbids takes anything."""
+        if self._nodes is None:
+            return self
+        spot = self._members.get(key)
+        if spot is None:
+            spot = self._join([node.member(key) for node in self._of("object")])
+            if key in self.keys:
+                self._members[key] = spot
+        return spot
+
+    def item(self, index: int) -> Spot:
+        """The place of an array's item."""
+        if self._nodes is None:
+            return self
+        spot = self._items.get(index)
+        if spot is None:
+            spot = self._join([node.item(index) for node in self._of("array")])
+            if index < 64:
+                self._items[index] = spot
+        return spot
+
+    def wants(self, *types: str) -> bool:
+        """Whether the place takes one of `types` and no string."""
+        return "string" not in self.types and not self.types.isdisjoint(types)
+
+    def _of(self, kind: str) -> list[Node]:
+        return [node for node in self._nodes or () if kind in node.types]
+
+    def _join(self, nodes: list[Node | None]) -> Spot:
+        plain = tuple(dict.fromkeys(p for node in nodes if node for p in node.alternatives()))
+        ids = tuple(map(id, plain))
+        spot = self._known.get(ids)
+        if spot is None:
+            spot = self._known[ids] = Spot(plain or None, self._known)
+        return spot
+
+
+def _words(nodes: tuple[Node, ...]) -> Words | None:
+    allowed: list[Json] = []
+    for node in nodes:
+        if "string" in node.types:
+            if node.allowed is None:
+                return None
+            allowed += node.allowed
+    words = tuple(word for word in allowed if isinstance(word, str))
+    return Words(words) if words else None

@@ -1,0 +1,257 @@
+"""An answer while it is written: text in, events out, until it can be ended validly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+
+from leafstream.decoder.closing import Closing, close
+from leafstream.decoder.json import JsonDecoder
+from leafstream.decoder.locate import start_of
+from leafstream.decoder.pace import Pace, Pacer
+from leafstream.decoder.runaway import Guard
+from leafstream.decoder.text import TextDecoder
+from leafstream.engines.base import Chunk, Generation, Prefix, Prompt
+from leafstream.errors import InvalidAnswer, LeafstreamError
+from leafstream.events import (
+    Event,
+    Failed,
+    Finish,
+    Finished,
+    Noticed,
+    Plan,
+    TextAppended,
+    Timings,
+    Usage,
+    ValueSet,
+)
+from leafstream.messages import Messages
+from leafstream.pointer import Json
+from leafstream.sampling import Sampling
+from leafstream.schema import Schema
+
+Check = Callable[[Json], list[tuple[str, str]]]
+"""(path, message) of everything wrong with a finished value."""
+
+MAX_TEXT_IN_FAILURE = 10_000
+RETRY_TEMPERATURE = 0.7
+RETRY_SEED_STEP = 7919
+
+
+class Job(msgspec.Struct, frozen=True):
+    """One answer to write. `schema` is None for plain text."""
+
+    id: str
+    messages: Messages
+    schema: Schema | None
+    check: Check
+    assistant: str | None = None
+    max_tokens: int | None = None
+    sampling: Sampling = Sampling()
+    pace: Pace = Pace("token")
+    conversation: str | None = None
+    soft_landing: bool = True
+
+
+class Prepared(msgspec.Struct, frozen=True):
+    """What is fixed before the first token; `grammar` is the schema that the engine is given."""
+
+    prompt: Prompt
+    plan: Plan
+    grammar: Schema | None
+
+
+class Step(msgspec.Struct, frozen=True):
+    """What one piece of model text led to; `text` and `tokens` are the raw piece."""
+
+    events: list[Event]
+    text: str = ""
+    tokens: tuple[int, ...] = ()
+
+
+class Written(msgspec.Struct):
+    """The raw text so far with its tokens; `known` while every token's id is known."""
+
+    pieces: list[Chunk] = []
+    num_tokens: int = 0
+    known: bool = True
+
+    def add(self, chunk: Chunk) -> None:
+        self.pieces.append(chunk)
+        self.num_tokens += chunk.num_tokens
+        self.known &= len(chunk.tokens) == chunk.num_tokens
+
+    @property
+    def text(self) -> str:
+        return "".join(chunk.text for chunk in self.pieces)
+
+    def prefix(self) -> Prefix:
+        known = self.known
+        tokens = tuple(token for chunk in self.pieces for token in chunk.tokens) if known else ()
+        return Prefix(self.text, tokens)
+
+    def cut_back(self, text: str) -> Written:
+        """What was written, up to `text`, with which it begins (or `text` alone)."""
+        kept, size = Written(), 0
+        for chunk in self.pieces:
+            if size + len(chunk.text) > len(text):
+                break
+            kept.add(chunk)
+            size += len(chunk.text)
+        if kept.text != text:
+            share = len(text) / max(len(self.text), 1)
+            return Written([Chunk(text)], int(self.num_tokens * share), known=False)
+        return kept
+
+
+class Draft:
+    def __init__(self, job: Job, prepared: Prepared, queued: float = 0.0) -> None:
+        self._job = job
+        self._plan = prepared.plan
+        self._prepared = prepared
+        self._sampling = job.sampling
+        self._decoder = JsonDecoder(job.schema) if job.schema else TextDecoder()
+        self._pacer = Pacer(job.pace)
+        self._guard = Guard()
+        self._path: str | None = None
+        self._written = Written()
+        self._spent = 0
+        self._finish: Finish | None = None
+        self._retried = False
+        self._cached = 0
+        self._begun = time.monotonic()
+        self._queued = queued
+        self._first_token: float | None = None
+
+    def is_open(self) -> bool:
+        """Whether more text is wanted."""
+        return self._finish is None
+
+    @property
+    def num_tokens(self) -> int:
+        """All tokens that the engine has written for this answer."""
+        return self._spent
+
+    @property
+    def deadline(self) -> float | None:
+        """When `due` will have something to say, on the monotonic clock."""
+        return self._pacer.deadline
+
+    def due(self) -> Step:
+        return Step(self._pacer.due(time.monotonic()))
+
+    def generation(self) -> Generation:
+        """What to ask of the engine next."""
+        return Generation(
+            prompt=self._prepared.prompt,
+            max_tokens=self._plan.max_tokens - self._written.num_tokens,
+            sampling=self._sampling,
+            schema=self._prepared.grammar,
+            prefix=self._written.prefix(),
+            key=self._job.conversation,
+        )
+
+    def take(self, chunk: Chunk) -> Step:
+        """Decode a chunk and decide whether the answer goes on after it."""
+        now = time.monotonic()
+        if self._first_token is None and chunk.text:
+            self._first_token = now - self._begun
+        self._written.add(chunk)
+        self._spent += chunk.num_tokens
+        self._cached = max(self._cached, chunk.cached_tokens)
+        events = self._decoder.feed(chunk.text)
+        if events and isinstance(events[-1], TextAppended):
+            self._path = events[-1].path
+        self._decide(chunk)
+        paced = self._pacer.feed([*events, *self._watched(chunk)], now)
+        return Step(paced, chunk.text, chunk.tokens)
+
+    def _decide(self, chunk: Chunk) -> None:
+        if self._decoder.complete or chunk.finish == "stop":
+            self._finish = "stop"
+        elif self._written.num_tokens >= self._plan.max_tokens:
+            self._finish = "length"
+
+    def _watched(self, chunk: Chunk) -> list[Event]:
+        if not self.is_open() or not chunk.text:
+            return []
+        runaway = self._guard.feed(chunk.text, self._path)
+        if runaway is None:
+            return []
+        self._finish = "runaway"
+        return [Noticed("runaway_stopped", runaway.message, self._path)]
+
+    def end(self) -> Step:
+        """Close what is open, validate, and finish; or begin the one retry, and be open again.
+
+        Raises InvalidAnswer where the value cannot be made valid.
+        """
+        decided = self._decoder.finish()
+        if self._job.schema is None:
+            cut = () if self._finish == "stop" else ("",)
+            return Step([*self._flushed(decided), self._finished(self._decoder.value, cut, ())])
+        if not self._decoder.started and self._finish == "stop":
+            text = self._written.text[:MAX_TEXT_IN_FAILURE]
+            raise InvalidAnswer("the model wrote no JSON", details={"text": text})
+        prefix = self._decoder.prefix()
+        closing = close(prefix, self._job.schema)
+        wrong = self._job.check(closing.value)
+        if wrong:
+            return self._retry(prefix, closing, wrong)
+        events = self._flushed([*decided, *closing.events])
+        return Step([*events, self._finished(closing.value, closing.cut, closing.missing)])
+
+    def _retry(self, prefix: str, closing: Closing, wrong: list[tuple[str, str]]) -> Step:
+        """Go back to before the first thing that is wrong, once; raises InvalidAnswer after."""
+        path, message = wrong[0]
+        start = start_of(prefix, path)
+        kept = self._written.cut_back(prefix[:start] if start and path else "")
+        if self._retried or self._plan.max_tokens - kept.num_tokens < (self._plan.min_tokens or 1):
+            raise _invalid(closing, wrong)
+        self._retried = True
+        self._written = kept
+        self._decoder = JsonDecoder(self._job.schema)
+        self._decoder.feed(kept.text)
+        self._finish = None
+        # The likeliest text was wrong: draw another.
+        temperature = max(self._sampling.temperature or 0.0, RETRY_TEMPERATURE)
+        seed = (self._sampling.seed or 0) + RETRY_SEED_STEP
+        self._sampling = msgspec.structs.replace(self._sampling, temperature=temperature, seed=seed)
+        said = f"{path or 'the answer'} was not valid and is written again: {message}"
+        value = self._decoder.value if kept.text else None
+        return Step([*self._pacer.flush(), Noticed("retried", said, path), ValueSet("", value)])
+
+    def _flushed(self, events: list[Event]) -> list[Event]:
+        return [*self._pacer.feed(events, time.monotonic()), *self._pacer.flush()]
+
+    def _finished(self, value: Json, cut: tuple[str, ...], missing: tuple[str, ...]) -> Finished:
+        total = time.monotonic() - self._begun
+        first = self._first_token
+        return Finished(
+            value=value,
+            finish=self._finish or "stop",
+            complete=not cut and not missing,
+            cut=cut,
+            missing=missing,
+            usage=Usage(self._plan.prompt_tokens, self._spent, self._cached),
+            timings=Timings(round(self._queued, 4), first and round(first, 4), round(total, 4)),
+        )
+
+    def failed(self, error: LeafstreamError) -> Step:
+        """The terminal event for an error, after everything that was still held back."""
+        return Step([*self._pacer.flush(), failure(error)])
+
+
+def failure(error: LeafstreamError) -> Failed:
+    """An error as the terminal event it is once a stream is open."""
+    return Failed(error.code, error.status, error.message, error.retryable, error.details)
+
+
+def _invalid(closing: Closing, wrong: list[tuple[str, str]]) -> InvalidAnswer:
+    errors: list[Json] = [{"path": path, "message": message} for path, message in wrong]
+    return InvalidAnswer(
+        f"the answer is not valid for its type: {wrong[0][0] or '/'}: {wrong[0][1]}",
+        details={"errors": errors, "value": closing.value, "absent": list(closing.absent)},
+    )

@@ -1,0 +1,1 @@
+"""Whatever writes tokens, behind one Protocol (`base.Engine`)."""

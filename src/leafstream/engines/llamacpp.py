@@ -1,0 +1,400 @@
+"""llama.cpp in this process, through xllamacpp.
+
+Completions run on threads of their own through the library's callback. Tokenizing goes over the
+embedded server's HTTP, which listens on a Unix socket in a private folder and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Literal
+
+import httpx2
+import msgspec
+
+from leafstream.engines import thread
+from leafstream.engines.base import Chunk, Generation, Prompt
+from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
+from leafstream.errors import EngineError, EngineRefused, EngineUnavailable, SetupError
+from leafstream.events import Usage
+from leafstream.messages import Message, Messages
+from leafstream.models.gguf import Header, read_header
+from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
+from leafstream.sampling import Sampling
+from leafstream.schema import Schema
+
+DEFAULT_WINDOW = 4096
+
+
+class LlamaCppOptions(msgspec.Struct, frozen=True):
+    """`context_window` is per slot, in tokens; None: what the model was trained on, up to 4,096.
+
+    `name` is what answers call the model; None: the file's name.
+    """
+
+    name: str | None = None
+    context_window: int | None = None
+    slots: int = 4
+    threads: int | None = None
+    chat_template: str | None = None
+    # A long prompt is read in pieces of this many tokens, so that other streams go on between them.
+    batch: int = 128
+    gpu_layers: int = -1
+
+
+class _LogProb(msgspec.Struct, frozen=True):
+    id: int
+
+
+class _LogProbs(msgspec.Struct, frozen=True):
+    content: list[_LogProb]
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    text: str = ""
+    logprobs: _LogProbs | None = None
+    finish_reason: Literal["stop", "length"] | None = None
+
+
+class _PromptDetails(msgspec.Struct, frozen=True):
+    cached_tokens: int = 0
+
+
+class _Usage(msgspec.Struct, frozen=True):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _PromptDetails = _PromptDetails()
+
+
+class _Error(msgspec.Struct, frozen=True):
+    message: str = "no reason given"
+    type: str = ""
+
+
+class _Timings(msgspec.Struct, frozen=True):
+    predicted_n: int = 0
+    cache_n: int = 0
+
+
+class _Answer(msgspec.Struct, frozen=True):
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    timings: _Timings = _Timings()
+    error: _Error | None = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+
+class LlamaCppEngine:
+    """One GGUF model in this process. Made by `open`."""
+
+    def __init__(self, server: Any, header: Header, folder: Path, options: LlamaCppOptions) -> None:
+        self._server = server
+        self._folder = folder
+        self._slots = options.slots
+        self._window = window_of(header, options)
+        self._model = options.name or "llama.cpp"
+        self._control = ControlTokens(header.control_tokens)
+        self._template = template_of(header, options)
+        self._bos = header.bos_token if header.add_bos else None
+        self._grammars: dict[Schema, Grammar] = {}
+        self._threads = ThreadPoolExecutor(options.slots, thread_name_prefix="llama")
+        self._http = httpx2.AsyncClient(
+            transport=httpx2.AsyncHTTPTransport(uds=str(folder / "llama.sock")),
+            base_url="http://llama",
+            timeout=60,
+        )
+        self._closing = False
+        self._spellings: dict[str, tuple[int, ...]] = {}
+
+    @classmethod
+    async def open(cls, path: Path, options: LlamaCppOptions | None = None) -> LlamaCppEngine:
+        """Load the model. Raises SetupError with what to do where it cannot be served."""
+        options = options or LlamaCppOptions()
+        if options.name is None:
+            options = msgspec.structs.replace(options, name=path.stem)
+        header = read_header(path)
+        window_of(header, options)
+        template_of(header, options)
+        folder = Path(tempfile.mkdtemp(prefix="leafstream-"))
+        try:
+            server = await asyncio.to_thread(_load, path, header, folder, options)
+            engine = cls(server, header, folder, options)
+            await asyncio.to_thread(_warm_up, server)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        return engine
+
+    @property
+    def model(self) -> str:
+        return self._model
+
+    @property
+    def context_window(self) -> int:
+        return self._window
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    async def prompt(self, messages: Messages) -> Prompt:
+        clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
+        text = self._template.render(clean)
+        tokens = await self._tokenize(text, special=True)
+        return Prompt(messages=clean, num_tokens=len(tokens), tokens=tokens)
+
+    async def count(self, text: str) -> int:
+        return len(await self._tokenize(text, special=False))
+
+    def constrains(self, schema: Schema) -> bool:
+        return self._grammar(schema).exact
+
+    def _grammar_text(self, generation: Generation) -> str | None:
+        """The grammar of what is still to be written: it begins with the first new token."""
+        if generation.schema is None:
+            return None
+        if not generation.prefix.text.strip():
+            return self._grammar(generation.schema).text
+        return compile_remainder(generation.prefix.text, generation.schema)
+
+    def _grammar(self, schema: Schema) -> Grammar:
+        if schema not in self._grammars:
+            if len(self._grammars) > 256:
+                self._grammars.clear()
+            self._grammars[schema] = compile_grammar(schema)
+        return self._grammars[schema]
+
+    async def _tokenize(self, text: str, *, special: bool) -> tuple[int, ...]:
+        if not text:
+            return ()
+        # The template writes its own BOS; a model that wants one gets it where it did not.
+        add_bos = special and self._bos is not None and not text.startswith(self._bos)
+        body = {"content": text, "parse_special": special, "add_special": add_bos}
+        try:
+            response = await self._http.post("/tokenize", json=body)
+            response.raise_for_status()
+        except httpx2.HTTPError as error:
+            raise EngineUnavailable(f"llama.cpp does not answer: {error!r}") from None
+        return tuple(response.json()["tokens"])
+
+    async def generate(self, generation: Generation) -> AsyncGenerator[Chunk, None]:
+        payload = msgspec.json.encode(await self._payload(generation)).decode()
+        call = self._completion(payload)
+        finish, told = None, 0
+        async with contextlib.aclosing(thread.stream(self._threads, call)) as answers:
+            async for raw in answers:
+                answer = _decode_answer(raw)
+                chunk = await self._chunk(answer, answer.timings.predicted_n - told)
+                told = max(told, answer.timings.predicted_n)
+                finish = chunk.finish or finish
+                if chunk.text or chunk.finish:
+                    yield chunk
+        if finish is None:
+            raise EngineUnavailable("llama.cpp ended a stream before its finish reason")
+
+    async def _chunk(self, answer: _Answer, num_tokens: int) -> Chunk:
+        if answer.error is not None:
+            raise _refused(answer.error)
+        if not answer.choices:
+            return Chunk("")
+        choice = answer.choices[0]
+        tokens = tuple(item.id for item in choice.logprobs.content) if choice.logprobs else ()
+        if len(tokens) != num_tokens:
+            tokens = await self._spelled(choice.text, num_tokens, tokens)
+        usage, cached = _usage(answer.usage), answer.timings.cache_n
+        return Chunk(choice.text, num_tokens, tokens, choice.finish_reason, usage, cached)
+
+    async def _spelled(self, text: str, num_tokens: int, last: tuple[int, ...]) -> tuple[int, ...]:
+        """The ids of a character of several tokens, of which llama.cpp tells only the last."""
+        if text not in self._spellings:
+            if len(self._spellings) > 16_384:
+                self._spellings.clear()
+            self._spellings[text] = await self._tokenize(text, special=False) if text else ()
+        tokens = self._spellings[text]
+        return tokens if len(tokens) == num_tokens and tokens[-1:] == last[-1:] else ()
+
+    def _completion(self, payload: str) -> thread.Blocking[str]:
+        def call(put: Callable[[str], bool]) -> None:
+            def heard(raw: str) -> bool:
+                return put(raw) or self._closing
+
+            # A callback's exceptions are lost in C++; a truthy return cancels.
+            with _engine_errors():
+                self._server.handle_completions(payload, heard)
+
+        return call
+
+    async def _payload(self, generation: Generation) -> dict[str, Any]:
+        prefix = generation.prefix
+        written = prefix.tokens or await self._tokenize(prefix.text, special=False)
+        payload: dict[str, Any] = {
+            "prompt": [*generation.prompt.tokens, *written],
+            "n_predict": generation.max_tokens,
+            "stream": True,
+            "cache_prompt": True,
+            # Token ids, which continuing at a token's border needs, come with these only.
+            "logprobs": 1,
+            "timings_per_token": True,
+            # Calls back while a prompt is read, so that it can be cancelled then.
+            "return_progress": True,
+            **_sampling(generation.sampling),
+        }
+        grammar = self._grammar_text(generation)
+        if grammar is not None:
+            payload["grammar"] = grammar
+        return payload
+
+    async def close(self) -> None:
+        self._closing = True
+        await self._http.aclose()
+        await asyncio.to_thread(self._threads.shutdown)
+        self._server = None
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def window_of(header: Header, options: LlamaCppOptions) -> int:
+    """The context window served, in tokens. Raises SetupError beyond what the model knows."""
+    trained = header.context_length or DEFAULT_WINDOW
+    if options.context_window is None:
+        return min(trained, DEFAULT_WINDOW)
+    if not 64 <= options.context_window <= trained:
+        raise SetupError(
+            f"a context window of {options.context_window} tokens does not go with this model: it "
+            f"was trained on {trained}; set LEAFSTREAM_CONTEXT_WINDOW between 64 and {trained}"
+        )
+    return options.context_window
+
+
+def template_of(header: Header, options: LlamaCppOptions) -> ChatTemplate:
+    source = options.chat_template or header.chat_template or CHATML
+    return ChatTemplate(source, bos=header.bos_token or "", eos=header.eos_token or "")
+
+
+def _load(path: Path, header: Header, folder: Path, options: LlamaCppOptions) -> Any:
+    window = window_of(header, options)
+    _check_memory(header, window, options.slots)
+    # Set before the library is loaded: OpenMP's spinning starves the event loop on few cores.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    import xllamacpp  # noqa: PLC0415
+
+    params = xllamacpp.CommonParams()
+    params.model.path = str(path)
+    params.model_alias = {options.name}
+    params.n_ctx = window * options.slots
+    params.n_parallel = options.slots
+    params.kv_unified = False
+    params.n_batch = params.n_ubatch = options.batch
+    params.n_gpu_layers = options.gpu_layers
+    params.cpuparams.n_threads = options.threads or len(os.sched_getaffinity(0))
+    params.hostnames = [str(folder / "llama.sock")]
+    params.n_threads_http = 2
+    params.slot_prompt_similarity = 0.5
+    params.cache_ram_mib = 512
+    params.ctx_shift = False
+    params.fit_params = False
+    params.check_tensors = True
+    params.warmup = False
+    params.verbosity = 1
+    params.ui = False
+    params.endpoint_slots = False
+    try:
+        return xllamacpp.Server(params)
+    except RuntimeError as error:
+        raise SetupError(
+            f"llama.cpp could not load {path}: {error} The file's header is sound, so its tensors "
+            "may be damaged or of a kind this llama.cpp does not know; fetch it again"
+        ) from None
+
+
+def _check_memory(header: Header, window: int, slots: int) -> None:
+    needed = header.tensor_bytes + kv_bytes_per_token(header) * window * slots
+    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") + _reclaimable()
+    if needed > available:
+        raise SetupError(
+            f"{slots} slots of {window} tokens need about {needed / 2**30:.1f} GiB of memory and "
+            f"{available / 2**30:.1f} GiB are free; lower LEAFSTREAM_CONTEXT_WINDOW or "
+            "LEAFSTREAM_SLOTS, or take a smaller model"
+        )
+
+
+def _reclaimable() -> int:
+    """Bytes of page cache, which the kernel gives back on demand."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return 0
+    sizes = dict(line.split(":", 1) for line in lines)
+    return int(sizes.get("Cached", "0 kB").split()[0]) * 1024
+
+
+def kv_bytes_per_token(header: Header) -> int:
+    """Bytes of keys and values in f16 that one token holds over all layers."""
+    heads = header.num_kv_heads or header.num_heads or 1
+    width = (header.embedding_length or 0) // (header.num_heads or 1)
+    key, value = header.key_length or width, header.value_length or width
+    return (header.num_layers or 0) * heads * (key + value) * 2
+
+
+def _warm_up(server: Any) -> None:
+    # Also avoids a hang in the library when a server is closed before its first request.
+    server.handle_completions('{"prompt": "a", "n_predict": 1}', lambda _: False)
+
+
+def _usage(usage: _Usage | None) -> Usage | None:
+    if usage is None:
+        return None
+    cached = usage.prompt_tokens_details.cached_tokens
+    return Usage(usage.prompt_tokens, usage.completion_tokens, cached)
+
+
+def _refused(error: _Error) -> EngineError:
+    if error.type in ("invalid_request_error", "exceed_context_size_error"):
+        return EngineRefused(f"llama.cpp refuses the request: {error.message}")
+    return EngineError(f"llama.cpp failed: {error.message}")
+
+
+@contextlib.contextmanager
+def _engine_errors() -> Any:
+    try:
+        yield
+    except ValueError as error:
+        raise EngineRefused(f"llama.cpp refuses the request: {error}") from None
+    except RuntimeError as error:
+        raise EngineError(f"llama.cpp failed: {error}") from None
+
+
+_NAMES = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "repetition_penalty": "repeat_penalty",
+    "seed": "seed",
+}
+
+
+def _sampling(sampling: Sampling) -> dict[str, Any]:
+    given = {theirs: getattr(sampling, ours) for ours, theirs in _NAMES.items()}
+    payload: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if sampling.stop:
+        payload["stop"] = list(sampling.stop)
+    if sampling.no_repeat_ngram_size is not None:
+        # DRY with a penalty beyond any logit is a ban, here of the token that would complete an
+        # n-gram for the second time. A breaker that never occurs: by default quotes reset it.
+        payload |= {
+            "dry_multiplier": 1000.0,
+            "dry_base": 1.0,
+            "dry_allowed_length": sampling.no_repeat_ngram_size - 1,
+            "dry_penalty_last_n": -1,
+            "dry_sequence_breakers": ["\u0001"],
+        }
+    return payload

@@ -1,0 +1,319 @@
+"""The grammar of what may follow a half-written answer, for engines whose grammars start afresh.
+
+An engine that is asked to go on after `{"title":"Bring a c` under a schema needs the grammar of the
+rest: the end of that string, the members that are still to come, the closing brackets. What is
+finished is written here as Lark rules (llguidance's dialect); whole values to come are handed to
+llguidance as their own JSON schemas.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from leafstream.decoder.scan import Frame, Kind, Scan
+from leafstream.pointer import Json
+from leafstream.schema import Node, Schema
+
+_CHAR = r'([^"\\\x00-\x1F\x7F]|\\(["\\\/bfnrt]|u[0-9a-fA-F]{4}))'
+_FRACTION, _EXPONENT = r"(\.[0-9]{1,16})?", r"([eE][\-+]?[0-9]{1,3})?"
+_LITERALS = {"true": "boolean", "false": "boolean", "null": "null"}
+
+
+def remainder(prefix: str, schema: Schema) -> str | None:
+    """A Lark grammar of every compact text that completes `prefix`; None where it cannot be told.
+
+    Narrower than the schema nowhere; wider in a half-written number's bounds and a half-written
+    string's pattern or format, which are checked after generation.
+    """
+    try:
+        scan = Scan(prefix)
+    except ValueError:
+        return None
+    if scan.done:
+        return None
+    return _Remainder(prefix, scan, schema).grammar()
+
+
+class _Remainder:
+    def __init__(self, prefix: str, scan: Scan, schema: Schema) -> None:
+        self._prefix = prefix
+        self._frames = scan.frames
+        self._pending = scan.pending
+        self._schema = schema
+        self._rules: list[str] = []
+        self._values: dict[int, str] = {}
+
+    def grammar(self) -> str | None:
+        start = self._rest(0, self._schema.root)
+        if start is None:
+            return None
+        return "\n".join(["%llguidance {}", f"start: {start}", *self._rules])
+
+    def _rest(self, depth: int, node: Node | None) -> str | None:
+        """What completes the container at `depth`, or the pending value below the last one."""
+        if node is None:
+            return None
+        if depth == len(self._frames):
+            return self._ending(node)
+        ways = [self._container(depth, plain) for plain in node.alternatives()]
+        return _either([way for way in ways if way is not None])
+
+    def _container(self, depth: int, node: Node) -> str | None:
+        frame = self._frames[depth]
+        if not _admits(node, frame):
+            return None
+        innermost = depth + 1 == len(self._frames)
+        if frame.is_object:
+            return self._object(depth, node, innermost=innermost)
+        return self._array(depth, node, innermost=innermost)
+
+    # Objects
+
+    def _object(self, depth: int, node: Node, *, innermost: bool) -> str | None:
+        frame = self._frames[depth]
+        if innermost and self._pending.kind is Kind.NOTHING:
+            return self._members(node, frame, first=not frame.value)
+        if innermost and self._pending.kind is Kind.LOOSE:
+            return self._after_comma(node, frame)
+        inner = self._rest(depth + 1, node.member(frame.key))
+        if inner is None:
+            return None
+        return f"{inner} {self._tail(node, _place(node, frame.key) + 1, frame)}"
+
+    def _members(self, node: Node, frame: Frame, *, first: bool) -> str:
+        """The members to come after the finished ones, and the closing brace."""
+        if not first:
+            last = list(frame.value)[-1]
+            return self._tail(node, _place(node, last) + 1, frame)
+        ways = [self._member(node, at, frame, "") for at in self._next(node, frame, 0)]
+        if not _still_required(node, frame, 0):
+            ways.append('"}"')
+        if _takes_others(node):
+            ways.append(f"{self._other(node)} {self._tail(node, len(node.keys), frame)}")
+        return _either(ways) or '"}"'
+
+    def _after_comma(self, node: Node, frame: Frame) -> str | None:
+        written = self._prefix[frame.end :].lstrip()
+        comma = "" if written.startswith(",") or not frame.value else ","
+        begun = written.removeprefix(",").lstrip()
+        last = list(frame.value)[-1] if frame.value else None
+        after = 0 if last is None else _place(node, last) + 1
+        ways = [
+            self._member(node, at, frame, begun)
+            for at in self._next(node, frame, after)
+            if _quoted(node.keys[at]).startswith(begun)
+        ]
+        if not begun and not comma and _takes_others(node):
+            ways.append(f"{self._other(node)} {self._tail(node, len(node.keys), frame)}")
+        found = _either(ways)
+        return f'"," {found}' if comma and found else found
+
+    def _next(self, node: Node, frame: Frame, after: int) -> list[int]:
+        """The places of the members that may be next: up to the first that is required."""
+        places = []
+        for at in range(after, len(node.keys)):
+            if node.keys[at] in frame.value:
+                continue
+            places.append(at)
+            if node.keys[at] in node.required:
+                break
+        return places
+
+    def _member(self, node: Node, at: int, frame: Frame, begun: str) -> str:
+        key = node.keys[at]
+        name = _literal(_quoted(key)[len(begun) :] + ":")
+        return f"{name} {self._value(node.member(key))} {self._tail(node, at + 1, frame)}"
+
+    def _tail(self, node: Node, after: int, frame: Frame) -> str:
+        """The rest of an object after a member: commas and members, and the closing brace."""
+        rule = self._name()
+        ways = [f'"," {self._member(node, at, frame, "")}' for at in self._next(node, frame, after)]
+        if not _still_required(node, frame, after):
+            others = f'("," {self._other(node)})* ' if _takes_others(node) else ""
+            ways.append(f'{others}"}}"')
+        self._rules.append(f"{rule}: {_either(ways)}")
+        return rule
+
+    def _other(self, node: Node) -> str:
+        text = self._json({"type": "string"})
+        return f'{text} ":" {self._json(node.raw.get("additionalProperties", {}))}'
+
+    # Arrays
+
+    def _array(self, depth: int, node: Node, *, innermost: bool) -> str | None:
+        frame = self._frames[depth]
+        count = len(frame.value)
+        if innermost and self._pending.kind is Kind.NOTHING:
+            if count:
+                return self._more(node, count)
+            full = self._item(node, 0)
+            ways = [] if full is None else [f"{full} {self._more(node, 1)}"]
+            return _either([*ways, '"]"'] if not node.raw.get("minItems", 0) else ways)
+        if innermost and self._pending.kind is Kind.LOOSE:
+            inner = self._item(node, count)
+        else:
+            inner = self._rest(depth + 1, node.item(count))
+        return None if inner is None else f"{inner} {self._more(node, count + 1)}"
+
+    def _item(self, node: Node, index: int) -> str | None:
+        item = node.item(index)
+        return None if item is None or index >= _most(node) else self._value(item)
+
+    def _more(self, node: Node, count: int) -> str:
+        """The items after the first `count`, and the closing bracket."""
+        fixed = len(node.raw.get("prefixItems", ()))
+        least = node.raw.get("minItems", 0)
+        if count < fixed:
+            more = f'"," {self._item(node, count)} {self._more(node, count + 1)}'
+            return more if count < least else f'({more} | "]")'
+        item = self._item(node, count)
+        if item is None:
+            return '"]"'
+        low = max(0, least - count)
+        high = "" if _most(node) == float("inf") else str(int(_most(node)) - count)
+        return f'("," {item}){{{low},{high}}} "]"'
+
+    # Values
+
+    def _value(self, node: Node | None) -> str:
+        return self._json(node.raw if node is not None else {})
+
+    def _json(self, raw: Any) -> str:
+        """The rule of a whole value, which llguidance makes from its schema."""
+        if id(raw) not in self._values:
+            rule = self._values[id(raw)] = self._name()
+            source = dict(raw) if isinstance(raw, dict) else {}
+            if "$defs" in self._schema.source:
+                source["$defs"] = self._schema.source["$defs"]
+            source["x-guidance"] = {"whitespace_flexible": False, "lenient": True}
+            self._rules.append(f"{rule}: %json {msgspec.json.encode(source).decode()}")
+        return self._values[id(raw)]
+
+    def _name(self) -> str:
+        self._names = getattr(self, "_names", 0) + 1
+        return f"r{self._names}"
+
+    def _ending(self, node: Node) -> str | None:
+        """The rest of the value that the text ends in."""
+        pending = self._pending
+        if pending.kind is Kind.VALUE:
+            return (
+                f"{_literal(pending.text)} {self._value(node)}"
+                if pending.text
+                else self._value(node)
+            )
+        ways = [self._ended(plain) for plain in node.alternatives()]
+        return _either([way for way in ways if way is not None])
+
+    def _ended(self, node: Node) -> str | None:
+        pending = self._pending
+        if pending.kind is Kind.STRING and "string" in node.types:
+            return self._string(node, pending.text, self._prefix[pending.keep :])
+        if pending.kind is Kind.NUMBER and node.types & {"integer", "number"}:
+            return _number(pending.text, whole="number" not in node.types)
+        if pending.kind is Kind.LITERAL:
+            words = [w[len(pending.text) :] for w, kind in _LITERALS.items() if kind in node.types
+                     and w.startswith(pending.text)]  # fmt: skip
+            return _either([_literal(word) for word in words if word])
+        return None
+
+    def _string(self, node: Node, written: str, broken: str) -> str | None:
+        """The rest of a string of which `written` is decoded; `broken` is a half-written escape."""
+        if node.allowed is not None:
+            rests = [_rest_of(value, written) for value in node.allowed]
+            return None if broken else _either([_literal(rest) for rest in rests if rest])
+        escape = _escape(broken)
+        if escape is None:
+            return None
+        count = len(written) + bool(broken)
+        low = max(0, node.raw.get("minLength", 0) - count)
+        longest = node.raw.get("maxLength")
+        high = "" if longest is None else str(max(low, longest - count))
+        return f'/{escape}{_CHAR}{{{low},{high}}}"/'
+
+
+def _admits(node: Node, frame: Frame) -> bool:
+    """Whether what is finished in a container can be this node's."""
+    if ("object" if frame.is_object else "array") not in node.types:
+        return False
+    if not frame.is_object:
+        return len(frame.value) <= _most(node)
+    return all(_takes(node.member(key), value) for key, value in frame.value.items())
+
+
+def _takes(node: Node | None, value: Json) -> bool:
+    if node is None:
+        return False
+    return any(n.allowed is None or value in n.allowed for n in node.alternatives())
+
+
+def _most(node: Node) -> float:
+    bound: float = node.raw.get("maxItems", float("inf"))
+    return bound
+
+
+def _place(node: Node, key: str) -> int:
+    """Where a member stands in the order of its declaration; the end for one that is not there."""
+    return node.keys.index(key) if key in node.keys else len(node.keys) - 1
+
+
+def _still_required(node: Node, frame: Frame, after: int) -> bool:
+    return any(key in node.required and key not in frame.value for key in node.keys[after:])
+
+
+def _takes_others(node: Node) -> bool:
+    # The engine's grammar closes objects that do not speak of other members.
+    return bool(node.raw.get("additionalProperties", False))
+
+
+def _quoted(text: str) -> str:
+    return msgspec.json.encode(text).decode()
+
+
+def _literal(text: str) -> str:
+    return _quoted(text) if text else ""
+
+
+def _rest_of(value: Json, written: str) -> str | None:
+    """The JSON text that completes a string value of which `written` is there."""
+    if not isinstance(value, str) or not value.startswith(written):
+        return None
+    return _quoted(value[len(written) :])[1:]
+
+
+def _escape(broken: str) -> str | None:
+    """A pattern that completes a half-written escape; None for half a surrogate pair."""
+    if not broken:
+        return ""
+    if broken == "\\":
+        return r'(["\\\/bfnrt]|u[0-9a-fA-F]{4})'
+    digits = re.fullmatch(r"\\u([0-9a-fA-F]{0,3})", broken)
+    return None if digits is None else f"[0-9a-fA-F]{{{4 - len(digits[1])}}}"
+
+
+def _number(text: str, *, whole: bool) -> str | None:
+    """What may follow the beginning of a number."""
+    fraction, exponent = ("", "") if whole else (_FRACTION, _EXPONENT)
+    for pattern, rest in (
+        ("-", f"(0|[1-9][0-9]{{0,17}}){fraction}{exponent}"),
+        ("-?0", fraction + exponent),
+        ("-?[1-9][0-9]*", f"[0-9]{{0,17}}{fraction}{exponent}"),
+        (r"-?[0-9]+\.", f"[0-9]{{1,16}}{exponent}"),
+        (r"-?[0-9]+\.[0-9]+", f"[0-9]{{0,16}}{exponent}"),
+        (r"-?[0-9.]+[eE]", r"[\-+]?[0-9]{1,3}"),
+        (r"-?[0-9.]+[eE][-+]", "[0-9]{1,3}"),
+        (r"-?[0-9.]+[eE][-+]?[0-9]+", "[0-9]{0,2}"),
+    ):
+        if re.fullmatch(pattern, text):
+            return f"/{rest}/?" if rest else '""'
+    return None
+
+
+def _either(ways: list[str]) -> str | None:
+    ways = list(dict.fromkeys(ways))
+    if not ways:
+        return None
+    return ways[0] if len(ways) == 1 else "(" + " | ".join(ways) + ")"

@@ -1,0 +1,101 @@
+"""A fake engine that plays a script: public, for tests and for trying a client without a model.
+
+It counts a token per four characters, honours `max_tokens` and prefixes as a real engine does, and
+can be told to wait, to fail and to cap its answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Sequence
+
+import msgspec
+
+from leafstream.engines.base import Chunk, Generation, Prompt
+from leafstream.errors import EngineError
+from leafstream.events import Usage
+from leafstream.messages import Messages
+from leafstream.schema import Schema
+
+Script = str | Sequence[str] | Callable[[Generation], str | Sequence[str]]
+"""What to write: text (cut into tokens of four characters) or the tokens themselves."""
+
+
+class Play(msgspec.Struct, frozen=True):
+    """How the script is played.
+
+    `delay` seconds lie between tokens (None: the loop is never yielded to). `fail_after` raises
+    `failure` after that many tokens of each generation. `cap` ends every generation with "length"
+    after so many tokens, as engines with a limit of their own do.
+    """
+
+    delay: float | None = 0.0
+    fail_after: int | None = None
+    failure: Exception = EngineError("the script says fail")
+    cap: int | None = None
+    slots: int = 4
+    context_window: int = 2048
+    constrains: bool = True
+
+
+class ScriptedEngine:
+    """Writes `script` token by token, as `play` says; `generations` keeps what it was asked."""
+
+    model = "scripted"
+
+    def __init__(self, script: Script = "", play: Play | None = None) -> None:
+        self._script = script
+        self._play = play or Play()
+        self.running = 0
+        self.generations: list[Generation] = []
+
+    @property
+    def context_window(self) -> int:
+        return self._play.context_window
+
+    @property
+    def slots(self) -> int:
+        return self._play.slots
+
+    async def prompt(self, messages: Messages) -> Prompt:
+        num_tokens = sum(2 + len(_tokens(message.content)) for message in messages)
+        return Prompt(messages=messages, num_tokens=num_tokens)
+
+    async def count(self, text: str) -> int:
+        return len(_tokens(text))
+
+    def constrains(self, schema: Schema) -> bool:  # noqa: ARG002
+        return self._play.constrains
+
+    async def generate(self, generation: Generation) -> AsyncGenerator[Chunk, None]:
+        self.generations.append(generation)
+        self.running += 1
+        try:
+            rest = self._rest(generation)
+            allowed = min(generation.max_tokens, self._play.cap or generation.max_tokens)
+            for number, token in enumerate(rest[:allowed]):
+                if number == self._play.fail_after:
+                    raise self._play.failure
+                if self._play.delay is not None:
+                    await asyncio.sleep(self._play.delay)
+                yield Chunk(token, 1, (len(token),))
+            usage = Usage(generation.prompt.num_tokens, min(allowed, len(rest)))
+            yield Chunk("", finish="length" if len(rest) > allowed else "stop", usage=usage)
+        finally:
+            self.running -= 1
+
+    def _rest(self, generation: Generation) -> list[str]:
+        """The script's tokens after what the prefix holds already."""
+        script = self._script(generation) if callable(self._script) else self._script
+        tokens = _tokens(script) if isinstance(script, str) else list(script)
+        skip = len(generation.prefix.text)
+        while tokens and skip >= len(tokens[0]):
+            skip -= len(tokens.pop(0))
+        return [tokens[0][skip:], *tokens[1:]] if tokens and skip else tokens
+
+    async def close(self) -> None:
+        """Nothing to let go."""
+
+
+def _tokens(text: str) -> list[str]:
+    return [text[i : i + 4] for i in range(0, len(text), 4)]

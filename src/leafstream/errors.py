@@ -1,0 +1,110 @@
+"""Everything that can go wrong, as one tree.
+
+LeafstreamError                 code, status, retryable, message, param
+├── SetupError                  before the port opens: a sentence and an exit code
+├── InvalidRequest              the caller can mend it (4xx)
+│   ├── UnsupportedSchema       a keyword that leafstream does not serve
+│   ├── PromptTooLong           the prompt leaves no room, with the numbers
+│   ├── NotFound                no such assistant, answer, conversation, route
+│   ├── Conflict                the state of the thing forbids it
+│   └── BodyTooLarge
+├── Overloaded                  no slot and no place in the queue (429/503, Retry-After)
+├── InvalidAnswer               the model's answer is not valid for its type
+└── EngineError                 the engine failed
+    ├── EngineUnavailable       not there, or not any more; asking again may work
+    └── EngineRefused           it does not serve this request; asking again will not work
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from leafstream.pointer import Json
+
+
+class LeafstreamError(Exception):
+    """An error with a stable `code` and the HTTP `status` it has before a stream is open."""
+
+    code: ClassVar[str] = "internal_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(
+        self, message: str, *, param: str | None = None, details: dict[str, Json] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.details = details or {}
+
+
+class SetupError(LeafstreamError):
+    code = "setup_error"
+
+
+class InvalidRequest(LeafstreamError):
+    code = "invalid_request"
+    status = 422
+
+
+class MalformedBody(InvalidRequest):
+    code = "malformed_body"
+    status = 400
+
+
+class UnsupportedSchema(InvalidRequest):
+    code = "unsupported_schema"
+
+
+class PromptTooLong(InvalidRequest):
+    code = "prompt_too_long"
+
+
+class NotFound(InvalidRequest):
+    code = "not_found"
+    status = 404
+
+
+class Conflict(InvalidRequest):
+    code = "conflict"
+    status = 409
+
+
+class BodyTooLarge(InvalidRequest):
+    code = "body_too_large"
+    status = 413
+
+
+class Overloaded(LeafstreamError):
+    """No slot is free and the queue is full; `retry_after` is in seconds."""
+
+    code = "overloaded"
+    status = 503
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class InvalidAnswer(LeafstreamError):
+    code = "invalid_answer"
+    status = 502
+    retryable = True
+
+
+class EngineError(LeafstreamError):
+    code = "engine_failed"
+    status = 502
+    retryable = True
+
+
+class EngineUnavailable(EngineError):
+    code = "engine_unavailable"
+    status = 503
+
+
+class EngineRefused(EngineError):
+    code = "engine_refused"
+    status = 422
+    retryable = False

@@ -1,0 +1,1 @@
+"""The ways in: HTTP routes and what they need, over runs and the log."""

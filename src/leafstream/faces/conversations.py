@@ -1,0 +1,83 @@
+"""`/v1/conversations`: create, list, read, rename, delete, export."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from leafstream.assistant import Assistant
+from leafstream.errors import NotFound
+from leafstream.faces.body import answer_json, documented, read_model
+from leafstream.settings import Settings
+from leafstream.store.conversations import MAX_TITLE, Conversations
+
+
+class NewConversation(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    assistant: str = Field(description="Whom it is held with.")
+    title: str = Field("", max_length=MAX_TITLE, description="Unset: the first question.")
+
+
+class Rename(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    title: str = Field(min_length=1, max_length=MAX_TITLE)
+
+
+def router(
+    conversations: Conversations, assistants: dict[str, Assistant], settings: Settings
+) -> APIRouter:
+    routes = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+
+    @routes.post("", status_code=201, openapi_extra=documented(NewConversation))
+    async def create(request: Request) -> Response:
+        """Begin a conversation; give its id as `conversation` in POST /v1/answers."""
+        new = await read_model(request, NewConversation, settings.max_body_bytes)
+        if new.assistant not in assistants:
+            raise NotFound(f"there is no assistant {new.assistant!r}", param="assistant")
+        return answer_json(await conversations.create(new.assistant, new.title), 201)
+
+    @routes.get("")
+    async def recent(
+        limit: Annotated[int, Query(ge=1, le=200)] = 50, before: datetime | None = None
+    ) -> Response:
+        """The most recently used first; `before` is the last one's `updated`."""
+        return answer_json({"data": await conversations.recent(limit, before)})
+
+    @routes.get("/{conversation}")
+    async def read(conversation: str) -> Response:
+        """A conversation with its turns, their plans and usage."""
+        return answer_json(await _whole(conversations, conversation))
+
+    @routes.get("/{conversation}/export")
+    async def export(conversation: str) -> Response:
+        """The conversation as a file."""
+        name = f'attachment; filename="{conversation}.json"'
+        response = answer_json(await _whole(conversations, conversation))
+        response.headers["Content-Disposition"] = name
+        return response
+
+    @routes.patch("/{conversation}", openapi_extra=documented(Rename))
+    async def rename(request: Request, conversation: str) -> Response:
+        """Give a conversation another title."""
+        new = await read_model(request, Rename, settings.max_body_bytes)
+        return answer_json(await conversations.rename(conversation, new.title))
+
+    @routes.delete("/{conversation}", status_code=204)
+    async def delete(conversation: str) -> Response:
+        """Delete a conversation and its turns for good."""
+        await conversations.delete(conversation)
+        return Response(status_code=204)
+
+    return routes
+
+
+async def _whole(conversations: Conversations, conversation: str) -> dict[str, Any]:
+    found = await conversations.read(conversation)
+    return {**msgspec.structs.asdict(found), "turns": await conversations.turns(conversation)}

@@ -1,0 +1,50 @@
+"""Errors on their way out: ours, FastAPI's and the unexpected, in one envelope."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from leafstream.errors import LeafstreamError, Overloaded
+
+logger = logging.getLogger("leafstream.http")
+
+_CODES = {404: "not_found", 405: "method_not_allowed"}
+
+
+def envelope(code: str, message: str, param: str | None, **details: Any) -> dict[str, Any]:
+    return {"error": {"code": code, "message": message, "param": param, **details}}
+
+
+def install(app: FastAPI) -> None:
+    """Map every error to its status and the envelope {"error": {code, message, param}}."""
+
+    @app.exception_handler(LeafstreamError)
+    async def ours(request: Request, error: LeafstreamError) -> JSONResponse:
+        headers = {}
+        if isinstance(error, Overloaded):
+            headers["Retry-After"] = str(error.retry_after)
+        logger.info("%s %s: %s", request.method, request.url.path, error.code)
+        content = envelope(error.code, error.message, error.param, **error.details)
+        return JSONResponse(content, error.status, headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def parameters(_: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        param = str(first["loc"][-1])
+        return JSONResponse(envelope("invalid_request", f"{param}: {first['msg']}", param), 422)
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> JSONResponse:
+        code = _CODES.get(error.status_code, "http_error")
+        content = envelope(code, str(error.detail), None)
+        return JSONResponse(content, error.status_code, error.headers)
+
+    @app.exception_handler(Exception)
+    async def unexpected(_: Request, __: Exception) -> JSONResponse:
+        return JSONResponse(envelope("internal_error", "internal error", None), 500)

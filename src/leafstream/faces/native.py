@@ -1,0 +1,248 @@
+"""leafstream's own HTTP protocol: `/v1/answers` and `/v1/assistants`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import AsyncGenerator
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Header, Query, Request
+from fastapi.responses import Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from leafstream.assistant import Assistant, inline
+from leafstream.decoder.pace import Pace
+from leafstream.decoder.value import fold
+from leafstream.draft import Job
+from leafstream.errors import Conflict, InvalidRequest, NotFound
+from leafstream.events import Cancelled, Failed, Finished, Queued, Started
+from leafstream.faces import sse
+from leafstream.faces.body import answer_json, documented, read_model
+from leafstream.faces.failures import envelope
+from leafstream.log import Entry, Log, Opening
+from leafstream.messages import Message
+from leafstream.pointer import Json
+from leafstream.runs import Runs, new_id
+from leafstream.sampling import SETTINGS, read_sampling
+from leafstream.settings import Settings
+
+
+class Ask(BaseModel):
+    """What to answer: an assistant's name or a schema of your own, and the input."""
+
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
+
+    assistant: str | None = Field(None, description="The name of a declared assistant.")
+    answer_schema: dict[str, Any] | None = Field(
+        None, alias="schema", description="A JSON Schema of your own instead of an assistant."
+    )
+    instructions: str | None = Field(None, description="The system turn, with `schema` only.")
+    input: dict[str, Any] | str = Field(description="What the assistant's input type asks for.")
+    max_tokens: int | None = Field(None, ge=1, description="The longest answer, in tokens.")
+    max_new_tokens: int | None = Field(None, ge=1, description="Another name of max_tokens.")
+    do_sample: bool | None = None
+    temperature: float | None = Field(None, ge=0, le=5)
+    top_p: float | None = Field(None, gt=0, le=1)
+    top_k: int | None = Field(None, ge=0, le=1_000_000)
+    min_p: float | None = Field(None, ge=0, le=1)
+    repetition_penalty: float | None = Field(None, gt=0, le=10)
+    no_repeat_ngram_size: int | None = Field(None, ge=2, le=64)
+    seed: int | None = Field(None, ge=0, lt=2**32)
+    stop: str | list[str] | None = Field(None, description="Texts that end a plain answer.")
+    num_beams: int | None = Field(None, ge=1)
+    early_stopping: bool | None = None
+    use_cache: bool | None = None
+    pace: dict[str, Any] | str | None = Field(None, description="Granularity of the text events.")
+    conversation: str | None = Field(
+        None, description="Go on with this conversation: its turns come before this one."
+    )
+    background: bool = Field(False, description="Go on when nobody reads.")
+
+    def limit(self) -> int | None:
+        """Raises InvalidRequest where the two names of the limit differ."""
+        if self.max_tokens and self.max_new_tokens and self.max_tokens != self.max_new_tokens:
+            raise InvalidRequest(
+                "max_tokens and max_new_tokens are one setting", param="max_new_tokens"
+            )
+        return self.max_tokens or self.max_new_tokens
+
+    def settings(self) -> dict[str, Any]:
+        """The generation settings, as they were given."""
+        return self.model_dump(include={setting.name for setting in SETTINGS})
+
+
+class Native:
+    """The requests of this face, over the parts that the app was built from."""
+
+    def __init__(
+        self, assistants: dict[str, Assistant], runs: Runs, log: Log, settings: Settings
+    ) -> None:
+        self._assistants = assistants
+        self._runs = runs
+        self._log = log
+        self._settings = settings
+
+    async def ask(self, request: Request, key: str | None) -> Response:
+        ask = await read_model(request, Ask, self._settings.max_body_bytes)
+        job = self._job(ask)
+        opening = Opening(job.id, job.assistant, ask.conversation, key, _fingerprint(ask))
+        answer = await self._runs.start(job, opening, background=ask.background)
+        if _wants_stream(request):
+            return self._stream(answer, 0)
+        return await self._whole(answer)
+
+    def _job(self, ask: Ask) -> Job:
+        assistant = self._assistant(ask)
+        given: Json = {"message": ask.input} if isinstance(ask.input, str) else ask.input
+        turns = [Message("user", assistant.user_turn(given))]
+        if assistant.instructions:
+            turns.insert(0, Message("system", assistant.instructions))
+        return Job(
+            id=new_id(),
+            messages=tuple(turns),
+            schema=assistant.schema,
+            check=assistant.errors,
+            assistant=ask.assistant,
+            max_tokens=ask.limit(),
+            sampling=read_sampling(ask.settings(), assistant.sampling),
+            pace=Pace("token") if ask.pace is None else Pace.parse(ask.pace),
+            conversation=ask.conversation,
+            soft_landing=self._settings.soft_landing,
+        )
+
+    def _assistant(self, ask: Ask) -> Assistant:
+        if (ask.assistant is None) == (ask.answer_schema is None):
+            raise InvalidRequest("give either 'assistant' or 'schema'", param="assistant")
+        if ask.answer_schema is not None:
+            if not self._settings.inline_schemas:
+                raise InvalidRequest("this server takes no schemas of callers", param="schema")
+            return inline(ask.answer_schema, ask.instructions or "")
+        if ask.instructions is not None:
+            raise InvalidRequest("'instructions' goes with 'schema' only", param="instructions")
+        return self.assistant(ask.assistant or "")
+
+    def assistant(self, name: str) -> Assistant:
+        if name not in self._assistants:
+            known = ", ".join(self._assistants)
+            raise NotFound(f"there is no assistant {name!r}; there are: {known}", param="assistant")
+        return self._assistants[name]
+
+    async def follow(self, request: Request, answer: str, after: int | None) -> Response:
+        await self._log.opening(answer)
+        last = request.headers.get("last-event-id", "")
+        if after is None:
+            if last and not (last.isascii() and last.isdigit()):
+                raise InvalidRequest("Last-Event-ID is not a number", param="Last-Event-ID")
+            after = int(last or 0)
+        return self._stream(answer, after)
+
+    def _stream(self, answer: str, after: int) -> Response:
+        response = sse.stream(self._read(answer, after), self._settings.heartbeat_seconds)
+        response.headers["Leafstream-Answer"] = answer
+        return response
+
+    async def _read(self, answer: str, after: int) -> AsyncGenerator[list[Entry], None]:
+        with self._runs.reading(answer):
+            async for batch in self._log.read(answer, after):
+                yield batch
+
+    async def _whole(self, answer: str) -> Response:
+        """Waits for the end; a failed answer has the status it would have had before it began."""
+        async for batch in self._read(answer, 0):
+            last = batch[-1].event
+        if isinstance(last, Failed):
+            error = envelope(last.code, last.message, None, id=answer, **last.details)
+            return answer_json(error, last.status)
+        if isinstance(last, Cancelled):
+            raise Conflict(f"the answer was cancelled: {last.reason}")
+        return answer_json(await self.state(answer))
+
+    async def state(self, answer: str) -> dict[str, Any]:
+        """What GET /v1/answers/{id} shows: the state, the value so far, and how it ended."""
+        opening = await self._log.opening(answer)
+        events = await self._log.events(answer)
+        last = events[-1]
+        state: dict[str, Any] = {
+            "id": answer,
+            "assistant": opening.assistant,
+            "conversation": opening.conversation,
+            "state": "writing",
+            "last_event_id": len(events),
+            "value": fold(events),
+        }
+        if isinstance(events[0], Started):
+            state |= {"model": events[0].model, "plan": events[0].plan}
+        if isinstance(last, Queued):
+            state |= {"state": "queued", "position": last.position}
+        if isinstance(last, Finished | Failed | Cancelled):
+            state |= {"state": last.kind, **msgspec.structs.asdict(last)}
+        return state
+
+    async def cancel(self, answer: str) -> dict[str, Any]:
+        await self._runs.cancel(answer)
+        return await self.state(answer)
+
+    def list_assistants(self) -> dict[str, Any]:
+        return {"data": [self.describe(name) for name in self._assistants]}
+
+    def describe(self, name: str) -> dict[str, Any]:
+        assistant = self.assistant(name)
+        return {
+            "name": name,
+            "instructions": assistant.instructions,
+            "input_schema": assistant.input_schema,
+            "answer_schema": assistant.schema.source if assistant.schema else None,
+        }
+
+
+_ERROR = {"description": 'Refused: {"error": {"code", "message", "param"}}'}
+_REFUSALS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 409, 413, 422, 503), _ERROR)
+
+
+def router(native: Native) -> APIRouter:
+    routes = APIRouter(prefix="/v1", tags=["answers"], responses=_REFUSALS)
+
+    @routes.post("/answers", openapi_extra=documented(Ask))
+    async def ask(
+        request: Request, idempotency_key: Annotated[str | None, Header(max_length=255)] = None
+    ) -> Response:
+        """Start an answer and stream its events, or wait for it where Accept asks for JSON."""
+        return await native.ask(request, idempotency_key)
+
+    @routes.get("/answers/{answer}")
+    async def state(answer: str) -> Response:
+        """The state of an answer and its value so far."""
+        return answer_json(await native.state(answer))
+
+    @routes.get("/answers/{answer}/events")
+    async def follow(
+        request: Request, answer: str, after: Annotated[int | None, Query(ge=0)] = None
+    ) -> Response:
+        """Replay an answer's events after a number and follow it to its end."""
+        return await native.follow(request, answer, after)
+
+    @routes.post("/answers/{answer}/cancel")
+    async def cancel(answer: str) -> Response:
+        """End a running answer."""
+        return answer_json(await native.cancel(answer))
+
+    @routes.get("/assistants")
+    async def assistants() -> Response:
+        """The declared assistants with their input and answer types."""
+        return answer_json(native.list_assistants())
+
+    @routes.get("/assistants/{name}")
+    async def assistant(name: str) -> Response:
+        """One assistant."""
+        return answer_json(native.describe(name))
+
+    return routes
+
+
+def _wants_stream(request: Request) -> bool:
+    return "text/event-stream" in request.headers.get("accept", "")
+
+
+def _fingerprint(ask: Ask) -> str:
+    return hashlib.sha256(ask.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,160 @@
+"""JSON Schema (2020-12) as leafstream serves it: accepted whole or refused by name.
+
+What an engine's grammar cannot express of an accepted schema is checked after generation, by
+`Schema.errors`.
+"""
+
+from __future__ import annotations
+
+import re
+
+import jsonschema_rs
+
+from leafstream.canonical import RawSchema, canonical
+from leafstream.errors import UnsupportedSchema
+from leafstream.pointer import Json, join
+
+TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
+
+
+class Node:
+    """What the schema says of one place in the answer. Either a union (`branches`) or plain.
+
+    `types` is the set of JSON types allowed ("integer" is not implied by "number" here: both are
+    listed where both are allowed). `allowed` are the values of enum or const, None without one.
+    """
+
+    __slots__ = (
+        "_additional",
+        "_items",
+        "_patterns",
+        "_prefix",
+        "_properties",
+        "_schema",
+        "allowed",
+        "branches",
+        "raw",
+        "required",
+        "types",
+    )
+
+    def __init__(self, raw: RawSchema | bool, schema: Schema) -> None:
+        self.raw: RawSchema = raw if isinstance(raw, dict) else {}
+        self._schema = schema
+        self.types = _types(self.raw) if raw is not False else frozenset()
+        self.allowed = _allowed(self.raw)
+        self.required: tuple[str, ...] = tuple(self.raw.get("required", ()))
+        self._properties: dict[str, RawSchema] = self.raw.get("properties", {})
+        self._patterns: dict[str, RawSchema] = self.raw.get("patternProperties", {})
+        self._additional: RawSchema | bool = self.raw.get("additionalProperties", True)
+        self._prefix: list[RawSchema] = self.raw.get("prefixItems", [])
+        self._items: RawSchema | bool = self.raw.get("items", True)
+        self.branches: tuple[Node, ...] = ()
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The declared member names in the schema's order."""
+        return tuple(self._properties)
+
+    @property
+    def open(self) -> bool:
+        """Whether members that are not declared are allowed."""
+        return self._additional is not False or bool(self._patterns)
+
+    def member(self, key: str) -> Node | None:
+        """The node of a member; None where the schema forbids it."""
+        if key in self._properties:
+            return self._schema.node(self._properties[key])
+        for pattern, raw in self._patterns.items():
+            if re.search(pattern, key):
+                return self._schema.node(raw)
+        return self._schema.node(self._additional) if self._additional is not False else None
+
+    def item(self, index: int) -> Node | None:
+        """The node of an array's item; None where the schema forbids it."""
+        if index < len(self._prefix):
+            return self._schema.node(self._prefix[index])
+        return self._schema.node(self._items) if self._items is not False else None
+
+    def alternatives(self) -> tuple[Node, ...]:
+        """The plain nodes this one stands for: its branches, flattened, or itself."""
+        return self.branches or (self,)
+
+
+class Schema:
+    """An accepted schema. `source` is its canonical form, safe to hand to any engine."""
+
+    def __init__(self, source: RawSchema) -> None:
+        self.source = source
+        self._nodes: dict[int, Node] = {}
+        self._free = Node(True, self)
+        self._never = Node(False, self)
+        self._validator = jsonschema_rs.Draft202012Validator(source, validate_formats=True)
+        self.root = self.node(source)
+
+    @classmethod
+    def parse(cls, raw: object) -> Schema:
+        """The accepted form of `raw`. Raises UnsupportedSchema with the keyword and its path."""
+        source = canonical(raw)
+        try:
+            return cls(source)
+        except (jsonschema_rs.ValidationError, ValueError) as error:
+            raise UnsupportedSchema(f"not a usable JSON Schema: {error}", param="") from None
+
+    def node(self, raw: RawSchema | bool) -> Node:
+        """The (shared) node of a subschema of `source`, its references resolved."""
+        if isinstance(raw, bool):
+            return self._free if raw else self._never
+        known = self._nodes.get(id(raw))
+        if known is not None:
+            return known
+        if "$ref" in raw:
+            node = self.node(self.source["$defs"][raw["$ref"].removeprefix("#/$defs/")])
+        else:
+            node = Node(raw, self)
+        self._nodes[id(raw)] = node
+        if not node.branches and "anyOf" in node.raw:
+            node.branches = tuple(
+                plain for branch in node.raw["anyOf"] for plain in self.node(branch).alternatives()
+            )
+        return node
+
+    def errors(self, value: Json) -> list[tuple[str, str]]:
+        """(path, message) of everything that is wrong with `value`; [] where it is valid."""
+        return [
+            ("".join(join("", token) for token in error.instance_path), error.message)
+            for error in self._validator.iter_errors(value)
+        ]
+
+    def is_valid(self, value: Json) -> bool:
+        return self._validator.is_valid(value)
+
+
+def _types(raw: RawSchema) -> frozenset[str]:
+    given = raw.get("type")
+    names = set(TYPES if given is None else [given] if isinstance(given, str) else given)
+    if "number" in names:
+        names.add("integer")
+    if "enum" in raw or "const" in raw:
+        names &= {_type_of(value) for value in _allowed(raw) or ()}
+    return frozenset(names)
+
+
+def _type_of(value: Json) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int) or (isinstance(value, float) and value.is_integer()):
+        return "integer"
+    if isinstance(value, float):
+        return "number"
+    return {str: "string", list: "array", dict: "object"}[type(value)]
+
+
+def _allowed(raw: RawSchema) -> tuple[Json, ...] | None:
+    if "const" in raw:
+        return (raw["const"],)
+    if "enum" in raw:
+        return tuple(raw["enum"])
+    return None

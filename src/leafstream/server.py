@@ -1,0 +1,171 @@
+"""Serving: settings → checks → engine → app → a server that drains before it closes."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import logging
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from leafstream.app import LeafstreamApp
+from leafstream.assistant import Assistant, declared, load
+from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
+from leafstream.errors import SetupError
+from leafstream.models.fetch import Progress, cache_folder, resolve
+from leafstream.settings import Settings
+from leafstream.store.conversations import Conversations
+
+logger = logging.getLogger("leafstream.server")
+
+
+class Server(uvicorn.Server):
+    """Ends the runs first on SIGTERM, so that open streams get their last event and close."""
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        app = self.config.app
+        assert isinstance(app, LeafstreamApp)
+        await app.runs.close()
+        await super().shutdown(sockets)
+
+
+async def serve(
+    settings: Settings, assistants: dict[str, Assistant], progress: Progress | None = None
+) -> None:
+    """Serve until a signal. Raises SetupError before the port opens where it cannot."""
+    with bound_socket(settings.host, settings.port) as listener:
+        app = await open_app(settings, assistants, progress)
+        server = Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=5,
+            )
+        )
+        address, port = listener.getsockname()[:2]
+        logger.info(
+            "serving %s with %s at http://%s:%d",
+            ", ".join(assistants),
+            app.engine.model,
+            address,
+            port,
+        )
+        await server.serve([listener])
+
+
+class Listening:
+    """An app served on a free loopback port while the context is open; its value is the URL."""
+
+    def __init__(self, app: LeafstreamApp) -> None:
+        self._listener = bound_socket("127.0.0.1", 0)
+        self._server = Server(
+            uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5)
+        )
+        self._task: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> str:
+        # Not serve(): its signal handlers belong to the process, which is not ours here.
+        self._task = asyncio.create_task(self._server._serve([self._listener]))  # noqa: SLF001
+        while not self._server.started:
+            if self._task.done():
+                await self._task
+                raise SetupError("the server ended before it had started")
+            await asyncio.sleep(0.01)
+        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._task is not None
+        self._server.should_exit = True
+        await self._task
+        self._listener.close()
+
+
+async def open_app(
+    settings: Settings, assistants: dict[str, Assistant], progress: Progress | None = None
+) -> LeafstreamApp:
+    """Everything an app needs, opened and checked. Raises SetupError."""
+    store = await Conversations.open(settings.database)
+    try:
+        if settings.retention_days is not None:
+            await store.forget(settings.retention_days)
+        engine = await open_engine(settings, progress)
+    except BaseException:
+        await store.close()
+        raise
+    return LeafstreamApp(settings, engine, assistants, store)
+
+
+async def open_engine(settings: Settings, progress: Progress | None = None) -> LlamaCppEngine:
+    """Fetch the model where it is not there yet, check it and load it. Raises SetupError."""
+    cache = cache_folder(settings.cache_folder)
+    path = await asyncio.to_thread(
+        resolve, settings.model, cache=cache, progress=progress, offline=settings.offline
+    )
+    options = LlamaCppOptions(
+        name=_name(settings.model, path),
+        context_window=settings.context_window,
+        slots=settings.slots,
+        threads=settings.threads,
+        chat_template=_template(settings.chat_template),
+    )
+    return await LlamaCppEngine.open(path, options)
+
+
+def read_assistants(file: Path | None) -> dict[str, Assistant]:
+    """The assistants of a Python file, or those that ship with leafstream. Raises SetupError."""
+    if file is not None:
+        return load(file)
+    from leafstream.apps import default  # noqa: PLC0415
+
+    return declared(default)
+
+
+def bound_socket(host: str, port: int) -> socket.socket:
+    """A socket that holds the port, not listening yet. Raises SetupError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        _check_free(listener)
+    except OSError as error:
+        listener.close()
+        raise SetupError(_bind_message(host, port, error)) from None
+    return listener
+
+
+def _check_free(listener: socket.socket) -> None:
+    # SO_REUSEADDR lets two sockets bind as long as neither listens: so look who listens.
+    host, port = listener.getsockname()[:2]
+    target = "127.0.0.1" if ipaddress.ip_address(host).is_unspecified else host
+    with socket.socket(listener.family, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        if listener.family == socket.AF_INET and probe.connect_ex((target, port)) == 0:
+            raise OSError(errno.EADDRINUSE, "in use")
+
+
+def _bind_message(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use on {host}; stop what listens there or set LEAFSTREAM_PORT"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs rights this user lacks; set LEAFSTREAM_PORT above 1023"
+    return f"cannot listen on {host}:{port}: {error.strerror or error}; set LEAFSTREAM_HOST"
+
+
+def _name(spec: str, path: Path) -> str:
+    """What to call a model: its short name, or its file's name without a path."""
+    return spec if spec.isascii() and spec.replace("-", "").isalnum() else path.stem
+
+
+def _template(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise SetupError(f"the chat template {path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,89 @@
+"""Every setting, read once: flags over environment over `.env` over defaults."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from platformdirs import user_data_path
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from leafstream.errors import SetupError
+
+
+class Settings(BaseSettings):
+    """Environment variables are the names in capitals behind `LEAFSTREAM_`."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LEAFSTREAM_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    host: str = Field("127.0.0.1", description="Address to listen on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    model: str = Field(
+        "smollm2-135m",
+        description="A GGUF file's path, hf:owner/repo/file.gguf, or a short name.",
+    )
+    cache_folder: Path | None = Field(
+        None, description="Where fetched models are kept; the user's cache folder if unset."
+    )
+    offline: bool = Field(False, description="Never fetch; use what is in the cache.")
+    context_window: int | None = Field(
+        None,
+        ge=64,
+        description="Tokens per slot; unset: what the model was trained on, up to 4096.",
+    )
+    slots: int = Field(4, ge=1, le=256, description="Answers generated at once.")
+    threads: int | None = Field(
+        None, ge=1, le=1024, description="CPU threads; unset: all there are."
+    )
+    chat_template: Path | None = Field(
+        None, description="A Jinja file to use instead of the model's own chat template."
+    )
+    queue: int = Field(64, ge=0, description="Answers that may wait for a slot; beyond it 503.")
+    grace_seconds: float = Field(
+        10, ge=0, description="An answer nobody reads is cancelled after this long."
+    )
+    heartbeat_seconds: float = Field(
+        10, gt=0, description="A stream that is silent this long sends a comment."
+    )
+    keep_seconds: float = Field(
+        3600, ge=0, description="How long an ended answer can be read again."
+    )
+    database_url: str | None = Field(
+        None,
+        description="Where conversations live: sqlite:////path/file.db or postgresql://…; unset: "
+        "a file in the user's data folder.",
+    )
+    retention_days: float | None = Field(
+        None, gt=0, description="Conversations unused this long are deleted; unset: kept."
+    )
+    soft_landing: bool = Field(
+        True, description="Lower string bounds in the grammar so that a short answer is whole."
+    )
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="The largest request body.")
+    inline_schemas: bool = Field(
+        True, description="Whether a request may bring its own schema instead of an assistant."
+    )
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="Of the log."
+    )
+
+    @property
+    def database(self) -> str:
+        if self.database_url is not None:
+            return self.database_url
+        return f"sqlite:///{user_data_path('leafstream') / 'leafstream.db'}"
+
+
+def read_settings(**flags: object) -> Settings:
+    """The settings in force; `flags` that are None were not given. Raises SetupError."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = "".join(str(token) for token in first["loc"])
+        raise SetupError(
+            f"LEAFSTREAM_{name.upper()}={first['input']!r} cannot be used: {first['msg']}"
+        ) from None

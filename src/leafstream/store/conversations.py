@@ -1,0 +1,210 @@
+"""Conversations that last: created, listed, read, renamed, deleted, and grown by an exchange."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal, Self
+
+import msgspec
+from sqlalchemy import Row, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from leafstream.errors import NotFound
+from leafstream.events import Plan, Usage
+from leafstream.messages import Message, Messages
+from leafstream.pointer import Json
+from leafstream.store import database
+from leafstream.store.tables import conversations, turns
+
+MAX_TITLE = 80
+
+
+class Conversation(msgspec.Struct, frozen=True):
+    id: str
+    assistant: str
+    title: str
+    created: datetime
+    updated: datetime
+
+
+class Turn(msgspec.Struct, frozen=True):
+    """One turn; `answer`, `value`, `plan` and `usage` are an assistant's."""
+
+    number: int
+    role: Literal["user", "assistant"]
+    content: str
+    created: datetime
+    answer: str | None = None
+    value: Json = None
+    plan: dict[str, Json] | None = None
+    usage: dict[str, Json] | None = None
+
+
+class Exchange(msgspec.Struct, frozen=True):
+    """A user's turn and the finished answer to it."""
+
+    answer: str
+    asked: str
+    value: Json
+    plan: Plan
+    usage: Usage
+
+    @property
+    def content(self) -> str:
+        if isinstance(self.value, str):
+            return self.value
+        return msgspec.json.encode(self.value).decode()
+
+
+class Conversations:
+    """The conversations of one database. Made by `open`."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Connect and migrate. Raises SetupError."""
+        return cls(await database.open_engine(url))
+
+    async def create(self, assistant: str, title: str = "") -> Conversation:
+        now = datetime.now(UTC)
+        made = Conversation(
+            "conv_" + secrets.token_urlsafe(16), assistant, title[:MAX_TITLE], now, now
+        )
+        async with self._engine.begin() as connection:
+            await connection.execute(insert(conversations), msgspec.structs.asdict(made))
+        return made
+
+    async def recent(self, limit: int = 50, before: datetime | None = None) -> list[Conversation]:
+        """The most recently used first; `before` goes on from the last one's `updated`."""
+        query = select(conversations).order_by(conversations.c.updated.desc()).limit(limit)
+        if before is not None:
+            query = query.where(conversations.c.updated < before)
+        async with self._engine.connect() as connection:
+            return [_conversation(row) for row in await connection.execute(query)]
+
+    async def read(self, conversation: str) -> Conversation:
+        """Raises NotFound."""
+        query = select(conversations).where(conversations.c.id == conversation)
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).first()
+        if row is None:
+            raise _missing(conversation)
+        return _conversation(row)
+
+    async def turns(self, conversation: str) -> list[Turn]:
+        """All turns in order. Raises NotFound."""
+        await self.read(conversation)
+        query = select(turns).where(turns.c.conversation == conversation).order_by(turns.c.number)
+        async with self._engine.connect() as connection:
+            return [_turn(row) for row in await connection.execute(query)]
+
+    async def messages(self, conversation: str) -> Messages:
+        """The turns as a model reads them. Raises NotFound."""
+        return tuple(Message(turn.role, turn.content) for turn in await self.turns(conversation))
+
+    async def add(self, conversation: str, exchange: Exchange) -> None:
+        """Append both turns in one transaction, durable on return. Raises NotFound."""
+        now = datetime.now(UTC)
+        async with self._engine.begin() as connection:
+            # The update comes first: it takes the row's lock, so that numbers never collide.
+            touched = await connection.execute(
+                update(conversations)
+                .where(conversations.c.id == conversation)
+                .values(updated=now, title=_titled(exchange.asked))
+            )
+            if touched.rowcount == 0:
+                raise _missing(conversation)
+            last = await connection.scalar(
+                select(func.max(turns.c.number)).where(turns.c.conversation == conversation)
+            )
+            await connection.execute(
+                insert(turns), list(_rows(conversation, (last or 0) + 1, exchange, now))
+            )
+
+    async def rename(self, conversation: str, title: str) -> Conversation:
+        """Raises NotFound."""
+        async with self._engine.begin() as connection:
+            await connection.execute(
+                update(conversations)
+                .where(conversations.c.id == conversation)
+                .values(title=title[:MAX_TITLE])
+            )
+        return await self.read(conversation)
+
+    async def delete(self, conversation: str) -> None:
+        """Raises NotFound."""
+        async with self._engine.begin() as connection:
+            gone = await connection.execute(
+                delete(conversations).where(conversations.c.id == conversation)
+            )
+        if gone.rowcount == 0:
+            raise _missing(conversation)
+
+    async def forget(self, days: float) -> int:
+        """Delete what was not used for so many days; how many that were."""
+        oldest = datetime.now(UTC) - timedelta(days=days)
+        async with self._engine.begin() as connection:
+            gone = await connection.execute(
+                delete(conversations).where(conversations.c.updated < oldest)
+            )
+        return gone.rowcount
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+def _titled(asked: str) -> Any:
+    """The title after an exchange: the first question, unless one was given before."""
+    first = " ".join(asked.split())[:MAX_TITLE]
+    return func.coalesce(func.nullif(conversations.c.title, ""), first)
+
+
+def _rows(
+    conversation: str, number: int, exchange: Exchange, now: datetime
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    asked = {
+        "conversation": conversation,
+        "number": number,
+        "role": "user",
+        "content": exchange.asked,
+        "answer": None,
+        "value": None,
+        "plan": None,
+        "usage": None,
+        "created": now,
+    }
+    answered = {
+        "number": number + 1,
+        "role": "assistant",
+        "content": exchange.content,
+        "answer": exchange.answer,
+        "value": exchange.value,
+        "plan": msgspec.to_builtins(exchange.plan),
+        "usage": msgspec.to_builtins(exchange.usage),
+    }
+    return asked, {**asked, **answered}
+
+
+def _missing(conversation: str) -> NotFound:
+    return NotFound(f"there is no conversation {conversation!r}", param="conversation")
+
+
+def _conversation(row: Row[Any]) -> Conversation:
+    return msgspec.convert(_aware(row), Conversation)
+
+
+def _turn(row: Row[Any]) -> Turn:
+    return msgspec.convert(_aware(row), Turn)
+
+
+def _aware(row: Row[Any]) -> dict[str, Any]:
+    """A row as a mapping; SQLite gives times back without their zone, which is UTC."""
+    return {
+        str(name): value.replace(tzinfo=UTC)
+        if isinstance(value, datetime) and value.tzinfo is None
+        else value
+        for name, value in row._mapping.items()  # noqa: SLF001
+    }

@@ -1,0 +1,68 @@
+"""Opening a database: its driver, its pragmas, its migrations."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, event
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from leafstream.errors import SetupError
+
+_DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
+_DRIVERS["postgres"] = _DRIVERS["postgresql"]
+
+
+async def open_engine(given: str) -> AsyncEngine:
+    """A pool of connections to a migrated database. Raises SetupError with what to do."""
+    url = _url(given)
+    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+        Path(url.database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    engine = create_async_engine(url, pool_pre_ping=True)
+    if url.get_backend_name() == "sqlite":
+        event.listen(engine.sync_engine, "connect", _pragmas)
+    try:
+        async with engine.begin() as connection:
+            await connection.run_sync(_migrate)
+    except (SQLAlchemyError, OSError) as error:
+        await engine.dispose()
+        raise SetupError(
+            f"the database {url.render_as_string(hide_password=True)} cannot be used: "
+            f"{getattr(error, 'orig', None) or error}; check LEAFSTREAM_DATABASE_URL"
+        ) from None
+    return engine
+
+
+def _url(given: str) -> URL:
+    try:
+        url = make_url(given)
+    except ArgumentError:
+        raise SetupError(
+            "LEAFSTREAM_DATABASE_URL is no URL; write sqlite:////path/to/file.db or "
+            "postgresql://user:password@host/name"
+        ) from None
+    url = url.set(drivername=_DRIVERS.get(url.drivername, url.drivername))
+    driver = url.get_driver_name()
+    if importlib.util.find_spec(driver) is None:
+        raise SetupError(f"{driver} is not installed; pip install 'leafstream[postgres]'")
+    return url
+
+
+def _pragmas(connection: Any, _: object) -> None:
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "busy_timeout=10000", "foreign_keys=ON", "synchronous=FULL"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _migrate(connection: Connection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
