@@ -142,15 +142,15 @@ def _changes(told: Json, value: Json) -> Iterator[Event]:
     path = ""
     later: list[list[Event]] = []
     while told is not value:
-        if not _continues(told, value):
+        old, new = dict(_entries(told)), dict(_entries(value))
+        other = [token for token in old if token in new and old[token] is not new[token]]
+        if len(other) > 1 or not _continues(told, value):
             yield from _replacement(path, told, value)
             break
-        old, new = dict(_entries(told)), dict(_entries(value))
         later.append([ValueSet(join(path, token), new[token]) for token in new if token not in old])
-        token = next((token for token in old if old[token] is not new[token]), None)
-        if token is None:
+        if not other:
             break
-        path, told, value = join(path, token), old[token], new[token]
+        path, told, value = join(path, other[0]), old[other[0]], new[other[0]]
     for events in reversed(later):
         yield from events
 

@@ -99,8 +99,6 @@ class Endings:
         return told, levels[::-1]
 
     def _is_decided(self) -> bool:
-        if any("string" in node.types and node.allowed is None for node in self._levels[-1]):
-            return True
         spot = self._known.spot
         for frame in self._frames:
             spot = spot.member(frame.key) if frame.is_object else spot.item(len(frame.value))
@@ -238,7 +236,9 @@ class Endings:
 
 def _member(node: Node, frame: Frame) -> Node | None:
     """The place of the member that is being written."""
-    return node.member(frame.key) if frame.is_object else node.item(len(frame.value))
+    if frame.is_object:
+        return node.member(frame.key) if "object" in node.types else None
+    return node.item(len(frame.value)) if "array" in node.types else None
 
 
 def _with(frame: Frame, part: Ending) -> Json:

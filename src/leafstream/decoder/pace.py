@@ -111,8 +111,8 @@ class Pacer:
 
     def _cut(self, event: TextAppended, out: list[Event]) -> None:
         text = event.text
-        pieces = self._cutter.feed(text)
-        out.extend(event if piece is text else TextAppended(event.path, piece) for piece in pieces)
+        if pieces := self._cutter.feed(text):
+            out += [event if piece is text else TextAppended(event.path, piece) for piece in pieces]
 
     def _turn(self, event: TextAppended, out: list[Event]) -> None:
         """Take the first text of a path, or an empty one, which only says: here is a string."""

@@ -181,14 +181,19 @@ class Languages:
                 return
         most = None if most is None else most - len(written)
         # One character of each class finds the shortest soonest; more are for those who go on.
+        seen: set[str] = set()
         for width in (1, WIDE):
             for tail in self._tails(term, least - len(written), most, width):
-                yield written + tail
+                if tail not in seen:
+                    yield written + tail
+                seen.add(tail)
 
     def _tails(self, term: Term, least: int, most: int | None, width: int) -> Iterator[str]:
         queue = deque([(term, "")])
         visits: Counter[tuple[Term, int]] = Counter()
         limit = self._work + MAX_WORK
+        # Up to here strings of other lengths are other strings; beyond, loops lead to nothing new.
+        deep = max(least, 0) + (0 if width == 1 else WIDE)
         while queue and self._work < limit:
             term, tail = queue.popleft()
             if term.nullable and len(tail) >= least:
@@ -197,7 +202,7 @@ class Languages:
                 continue
             for char in self.choices(term, width):
                 rest = self.after(term, char)
-                place = (rest, min(len(tail), least))
+                place = (rest, min(len(tail), deep))
                 visits[place] += 1
                 if rest is not self.never and visits[place] <= MAX_VISITS:
                     queue.append((rest, tail + char))

@@ -1,116 +1,156 @@
-"""The guard against output that is legal and endless (promise B1)."""
+"""Endless output, told while it is written: small models repeat themselves until the limit.
+
+Tokens and characters both count, so that a model that writes one character in a chunk and one
+that writes ten are stopped at about the same place of the text. What is told, for `window` = 64
+tokens (a chunk is taken for a token), and from where the waste began:
+
+- white space (also escaped, in a JSON string), one character, a string past its bound: after 64
+  tokens, or 128 characters in 8 tokens or more. Indentation, rulers and laughter are shorter; only
+  a model that writes single characters is stopped in a ruler of 80 dashes.
+- a cycle of L tokens and P characters: 64 tokens after it was there three times, 3 L + 64 tokens,
+  or after 3 P + 256 characters. Refrains and emphasis are shorter.
+- a cycle without letters (0, |---|, true) or with the marks of JSON between its items, in which
+  equal values may be meant: not before 96 times or 3 P + 1,024 characters. An array of 60 zeros,
+  a table's ruler and a matrix are shorter.
+"""
 
 from __future__ import annotations
 
 import re
-from collections import deque
 from typing import Literal
 
 import msgspec
 
-Reason = Literal["white_space", "cycle", "character", "past_bound"]
+from leafstream.decoder.cycles import Cycle, Cycles
 
-MAX_PERIOD = 64
-"""Tokens: the longest cycle that is looked for."""
-REPEATS = 6
-"""How often a cycle must have come in full: refrains and rows of a table come less often."""
-PLAIN_REPEATS = 24
-"""The same for cycles without a letter: rulers, lists of zeros, indentation."""
-MAX_BLANKS = 64
-MAX_SAME = 64
+CHARS_PER_TOKEN = 4
+STRUCTURE_REPEATS = 96
 
-_letter = re.compile(r"[^\W\d_]").search
+_is_blank = re.compile(r"(?:\s|\\[nrt])+").fullmatch
+_words = re.compile(r"[^\W\d_]+").findall
+_item_border = re.compile(r'[{}\[\]]|(?<!\\)"\s*[,:]|[,:]\s*"').search
+_LITERALS = frozenset({"true", "false", "null"})
 
 
 class Runaway(msgspec.Struct, frozen=True):
-    """What goes round and round; `tokens` is about how many were wasted on it."""
+    """Output that does not end; `tokens` is how many tokens of waste were seen."""
 
-    reason: Reason
+    reason: Literal["white_space", "cycle", "character", "past_bound"]
     message: str
     tokens: int
 
 
 class Guard:
-    """Watches the chunks of one answer, each about a token.
+    """Reads an answer's raw text. `window` is in tokens; `repeats` times a cycle may be meant."""
 
-    White space or one character alone is told after 64 tokens of it, or 64 characters where chunks
-    are coarse (a table's ruler and pretty-printed indentation are shorter); a string past its bound
-    after 64 tokens. A cycle of up to 64 tokens is told when it has come six times in full (24 times
-    where no letter is in it), at the latest 64 tokens after its start for short cycles and with the
-    sixth round for long ones.
-    """
+    def __init__(self, *, window: int = 64, repeats: int = 3) -> None:
+        self._window = window
+        self._repeats = repeats
+        self._blank = Run()
+        self._same = Run()
+        self._last = ""
+        self._past = Run()
+        self._path: str | None = None
+        self._cycles = Cycles()
+
+    def feed(self, chunk: str, path: str | None = None, over_bound: bool = False) -> Runaway | None:
+        """The waste that `chunk` belongs to, once there is too much of it, and then every time.
+
+        `path` is where the text goes to, `over_bound` whether that string is longer than allowed.
+        """
+        if not chunk:
+            return None
+        if chunk.isspace() or (chunk[0] == "\\" and _is_blank(chunk)):
+            self._blank.go_on(len(chunk))
+        else:
+            self._blank.restart(len(chunk) - len(chunk.rstrip()))
+        self._count_same(chunk)
+        if not over_bound or path != self._path:
+            self._past.restart(0)
+            self._path = path
+        if over_bound:
+            self._past.go_on(len(chunk))
+        cycles = self._cycles.feed(chunk)
+        runs = self._blank.tokens or self._same.tokens or self._past.tokens
+        if runs and (told := self._told()):
+            return told
+        for cycle in cycles:
+            if self._is_endless(cycle):
+                return self._told_cycle(cycle)
+        return None
+
+    @property
+    def _where(self) -> str:
+        return f" at {self._path}" if self._path else ""
+
+    def _count_same(self, chunk: str) -> None:
+        last = chunk[-1]
+        num_others = len(chunk.rstrip(last))
+        if num_others:
+            self._same.restart(len(chunk) - num_others)
+        else:
+            if last != self._last:
+                self._same.restart(0)
+            self._same.go_on(len(chunk))
+        self._last = last
+
+    def _told(self) -> Runaway | None:
+        if self._is_over(self._blank):
+            return Runaway("white_space", f"endless white space{self._where}", self._blank.tokens)
+        if self._is_over(self._same):
+            message = f"the character {self._last!r} without end{self._where}"
+            return Runaway("character", message, self._same.tokens)
+        if self._is_over(self._past):
+            message = f"the string{self._where} goes on past its bound"
+            return Runaway("past_bound", message, self._past.tokens)
+        return None
+
+    def _is_over(self, run: Run) -> bool:
+        window = self._window
+        return run.tokens >= window or (run.num_chars >= 2 * window and run.tokens >= window // 8)
+
+    def _is_endless(self, cycle: Cycle) -> bool:
+        if cycle.period == 1:
+            return False  # told as one character
+        num_chars, meant = cycle.num_chars, self._repeats * cycle.period
+        patience = CHARS_PER_TOKEN * self._window
+        if num_chars < meant + patience:
+            meant_tokens = self._repeats * self._cycles.tokens_per_period(cycle)
+            if self._cycles.tokens(cycle) < meant_tokens + self._window:
+                return False
+        if num_chars >= min(STRUCTURE_REPEATS * cycle.period, meant + 4 * patience):
+            return True
+        return not _may_be_meant(self._cycles.block(cycle))
+
+    def _told_cycle(self, cycle: Cycle) -> Runaway:
+        block = self._cycles.block(cycle)
+        times = cycle.num_chars // cycle.period
+        reason: Literal["white_space", "cycle"] = "white_space" if _is_blank(block) else "cycle"
+        waste = self._cycles.tokens(cycle) - self._cycles.tokens_per_period(cycle)
+        return Runaway(reason, f"{block[:40]!r} {times} times in a row{self._where}", waste)
+
+
+class Run:
+    """How long the same waste goes on without an interruption."""
+
+    __slots__ = ("num_chars", "tokens")
 
     def __init__(self) -> None:
-        self._recent: deque[str] = deque(maxlen=MAX_PERIOD)
-        self._last_seen: dict[str, int] = {}
-        self._count = 0
-        self._period = 0
-        self._run = 0
-        self._letters = False
-        self._character = ""
-        self._same = 0
-        self._same_tokens = 0
-        self._over = 0
+        self.tokens = 0
+        self.num_chars = 0
 
-    def feed(
-        self, chunk: str, path: str | None = None, *, over_bound: bool = False
-    ) -> Runaway | None:
-        """The verdict on one more chunk of model text, in the order in which they come."""
-        self._over = self._over + 1 if over_bound else 0
-        if self._over >= MAX_PERIOD:
-            where = f" at {path}" if path else ""
-            return Runaway("past_bound", f"a string{where} went past its bound", self._over)
-        return self._monotone(chunk) or self._cycle(chunk)
+    def go_on(self, num_chars: int) -> None:
+        self.tokens += 1
+        self.num_chars += num_chars
 
-    def _monotone(self, chunk: str) -> Runaway | None:
-        kind = _monotony(chunk)
-        if kind == self._character and kind:
-            self._same += len(chunk)
-            self._same_tokens += 1
-        else:
-            self._character, self._same, self._same_tokens = kind, len(chunk), 1
-        if not kind or self._same < MAX_SAME:
-            return None
-        if kind == " ":
-            return Runaway("white_space", "the model wrote only white space", self._same_tokens)
-        return Runaway("character", f"the model repeated {kind!r} only", self._same_tokens)
-
-    def _cycle(self, chunk: str) -> Runaway | None:
-        """Follow one candidate period: how long each chunk has equalled the one a period before."""
-        recent, period = self._recent, self._period
-        if period and len(recent) >= period and recent[-period] == chunk:
-            self._run += 1
-            self._letters = self._letters or _letter(chunk) is not None
-        else:
-            seen = self._last_seen.get(chunk)
-            distance = self._count - seen if seen is not None else 0
-            self._period = distance if 0 < distance <= MAX_PERIOD else 0
-            self._run = 1 if self._period else 0
-            self._letters = _letter(chunk) is not None
-        self._last_seen[chunk] = self._count
-        self._count += 1
-        recent.append(chunk)
-        if len(self._last_seen) > 4 * MAX_PERIOD:
-            oldest = self._count - MAX_PERIOD
-            self._last_seen = {c: at for c, at in self._last_seen.items() if at >= oldest}
-        return self._verdict()
-
-    def _verdict(self) -> Runaway | None:
-        period = self._period
-        repeats = REPEATS if self._letters else PLAIN_REPEATS
-        if not period or self._run < max(period * (repeats - 1), 2 * repeats):
-            return None
-        if self._same_tokens > period:
-            return None  # one character over and over, which has a bound of its own
-        cycle = "".join(list(self._recent)[-period:])
-        shown = cycle if len(cycle) <= 40 else cycle[:39] + "…"
-        return Runaway("cycle", f"the model repeated {shown!r} again and again", self._run)
+    def restart(self, num_chars: int) -> None:
+        """Begin with the end of a chunk that is not all waste."""
+        self.tokens = 0
+        self.num_chars = num_chars
 
 
-def _monotony(chunk: str) -> str:
-    """The one character that a chunk is made of, any white space as a blank; "" for more."""
-    if not chunk:
-        return ""
-    if chunk.isspace():
-        return " "
-    return chunk[0] if chunk.count(chunk[0]) == len(chunk) else ""
+def _may_be_meant(block: str) -> bool:
+    """Whether a cycle of `block` has no words, or has more than one item of JSON in it."""
+    # More than once, without the words at both ends: a cycle may begin inside a word or a border.
+    words = _words(block * 3)
+    return _LITERALS.issuperset(words[1:-1] or words) or _item_border(block * 2) is not None

@@ -74,12 +74,15 @@ class Tolerant(Quoted):
     # Values
 
     def _value(self, text: str, at: int) -> int:
-        at = blanks(text, at).end()
-        if at == len(text):
-            return at
+        char = text[at]
+        if char in BLANK:
+            at = blanks(text, at).end()
+            if at == len(text):
+                return at
+            char = text[at]
         if not self.tree.top.is_object:
             self.tree.item()
-        return self._begin(text[at], text, at)
+        return self._begin(char, text, at)
 
     def _begin(self, char: str, text: str, at: int) -> int:
         if char in QUOTES:
@@ -164,10 +167,12 @@ class Tolerant(Quoted):
     # Structure
 
     def _key(self, text: str, at: int) -> int:
-        at = blanks(text, at).end()
-        if at == len(text):
-            return at
         char = text[at]
+        if char in BLANK:
+            at = blanks(text, at).end()
+            if at == len(text):
+                return at
+            char = text[at]
         if char in QUOTES:
             self._search = QUOTES[char]
             self.state = KEY_TEXT
@@ -197,7 +202,9 @@ class Tolerant(Quoted):
 
     def _first(self, text: str, at: int) -> int:
         at = blanks(text, at).end()
-        if at < len(text) and text[at] in "]}":
+        if at == len(text):
+            return at
+        if text[at] in "]}":
             self.state = AFTER
             return at
         return (self._key if self.state == FIRST_KEY else self._value)(text, at)
@@ -219,10 +226,12 @@ class Tolerant(Quoted):
         self.state = COLON
 
     def _colon(self, text: str, at: int) -> int:
-        at = blanks(text, at).end()
-        if at == len(text):
-            return at
         char = text[at]
+        if char in BLANK:
+            at = blanks(text, at).end()
+            if at == len(text):
+                return at
+            char = text[at]
         if char in "/#":
             return self._comment(text, at, VALUE)
         self.state = VALUE
@@ -238,10 +247,12 @@ class Tolerant(Quoted):
         return at + 1 if char == "=" else at
 
     def _after(self, text: str, at: int) -> int:
-        at = blanks(text, at).end()
-        if at == len(text):
-            return at
         char = text[at]
+        if char in BLANK:
+            at = blanks(text, at).end()
+            if at == len(text):
+                return at
+            char = text[at]
         is_object = self.tree.top.is_object
         if char == ",":
             self.state = KEY if is_object else VALUE

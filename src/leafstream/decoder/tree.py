@@ -173,12 +173,12 @@ class Tree:
     def end(self) -> None:
         """The string is whole."""
         self.flush()
+        if self._words is not None and not self.muted:
+            self._tell("".join(self._held))
+            self._held.clear()
         self.flowing = self.in_text = False
         if self.muted:
             return
-        if self._words is not None:
-            self._tell("".join(self._held))
-            self._held.clear()
         if self._parts:
             self.top.place("".join(self._parts))
             self._parts.clear()

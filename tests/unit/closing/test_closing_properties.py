@@ -99,3 +99,20 @@ def test_what_is_missing_and_cut_is_in_the_value(pair: Pair) -> None:
                     assert isinstance(place, dict)
                     place = place[token]
         assert not set(closing.missing) & set(closing.cut)
+
+
+@MODEST
+@given(PAIRS, PAIRS)
+def test_a_document_of_another_schema_closes_as_json_that_the_client_holds(
+    pair: Pair, other: Pair
+) -> None:
+    schema, _ = accepted(pair)
+    closer = Closer(schema)
+    text = json.dumps(other[1])
+    for end in range(len(text) + 1):
+        prefix = text[:end]
+        closing = closer.close(prefix)
+        assert json.loads(prefix[: end - closing.drop] + closing.suffix) == closing.value, prefix
+        told = JsonDecoder(schema, strict=True).feed(prefix)
+        assert fold([*told, *closing.events]) == closing.value, (prefix, closing)
+        assert not closing.absent or not schema.is_valid(closing.value)

@@ -85,7 +85,8 @@ def test_whatever_completes_is_found_by_the_pattern(
     repeats_lookahead = re.search(r"\(\?[=!].*\)[*+?{]", pattern)
     for text in completions(pattern, written):
         assert text.startswith(written)
-        if not repeats_lookahead:
+        # Python's dot takes the line ends that ECMA-262's does not.
+        if not repeats_lookahead and not set(text) & set("\r\u2028\u2029"):
             assert re.search(pattern, text, re.ASCII), (pattern, text)
 
 

@@ -16,6 +16,7 @@ from leafstream.schema import Schema
 from tests.unit.decoder.cases import randomly, read, same
 
 RawSchema = dict[str, Any]
+CALM = settings(max_examples=60, deadline=None)
 KEYS = st.sampled_from(["a", "b", "title", "0", "1", "", "a/b", "~", "한", '"', "\\"])
 CHARACTERS = st.characters(codec="utf-8")
 TEXTS = st.text(CHARACTERS, max_size=12) | st.sampled_from(
@@ -67,6 +68,7 @@ def written(draw: st.DrawFn, value: Json) -> str:
     return json.dumps(value, indent=indent, separators=separators, ensure_ascii=ascii_only)
 
 
+@CALM
 @given(st.data(), st.integers(0, 9))
 def test_every_value_is_read_as_it_was_written(data: st.DataObject, seed: int) -> None:
     value = data.draw(VALUES)
@@ -77,6 +79,7 @@ def test_every_value_is_read_as_it_was_written(data: st.DataObject, seed: int) -
     assert same(fold(events), value)
 
 
+@CALM
 @given(st.data(), st.integers(0, 9))
 def test_a_typed_value_gives_the_same_in_both_modes(data: st.DataObject, seed: int) -> None:
     raw, value = data.draw(typed())
@@ -88,6 +91,7 @@ def test_a_typed_value_gives_the_same_in_both_modes(data: st.DataObject, seed: i
     assert same(tolerant.value, value)
 
 
+@CALM
 @given(st.data(), st.integers(0, 9), st.integers(0, 400))
 def test_an_answer_cut_anywhere_holds_the_same_at_every_chunking(
     data: st.DataObject, seed: int, end: int
@@ -135,7 +139,7 @@ SCHEMAS = [None] + [
 ]
 
 
-@settings(max_examples=300)
+@settings(CALM, max_examples=200)
 @given(st.lists(PIECES, max_size=30), st.sampled_from(SCHEMAS), st.integers(0, 9))
 def test_no_text_raises_in_tolerant_mode_or_depends_on_its_chunks(
     pieces: list[str], schema: Schema | None, seed: int
@@ -147,6 +151,7 @@ def test_no_text_raises_in_tolerant_mode_or_depends_on_its_chunks(
     json.dumps(whole.value).encode()
 
 
+@CALM
 @given(st.lists(PIECES, max_size=30), st.sampled_from(SCHEMAS))
 def test_text_that_was_sent_is_never_taken_back(pieces: list[str], schema: Schema | None) -> None:
     decoder = JsonDecoder(schema)
@@ -169,6 +174,7 @@ def at(value: Any, path: str) -> Any:
     return value
 
 
+@CALM
 @given(st.lists(PIECES, max_size=30), st.sampled_from(SCHEMAS))
 def test_the_prefix_can_always_be_read_strictly(pieces: list[str], schema: Schema | None) -> None:
     decoder = JsonDecoder(schema)

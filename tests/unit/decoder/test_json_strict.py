@@ -10,6 +10,7 @@ import pytest
 from leafstream.decoder.json import JsonDecoder
 from leafstream.errors import InvalidAnswer
 from leafstream.events import Event, TextAppended, ValueSet
+from leafstream.schema import Schema
 from tests.unit.decoder.cases import Reading, corpus, every_split, read
 
 MANY = 3_000
@@ -126,3 +127,11 @@ def test_values_told_never_change_afterwards() -> None:
     before = json.dumps([e.value for e in events if isinstance(e, ValueSet)])
     decoder.feed(',{"c":2}],"d":3}')
     assert json.dumps([e.value for e in events if isinstance(e, ValueSet)]) == before
+
+
+def test_a_second_member_of_a_name_is_not_told_in_place_of_held_text() -> None:
+    schema = Schema.parse({"type": "object", "properties": {"a": {"enum": ["x", "y"]}}})
+    decoder = JsonDecoder(schema, strict=True)
+    decoder.feed('{"a":"z","a":"')
+    assert decoder.feed("x") == []
+    assert decoder.value == {"a": "z"}

@@ -1,0 +1,115 @@
+"""What closing costs, and how many cuts of the JSON Schema test suite it closes valid.
+
+    python bench/closing.py [FILE.jsonl]
+
+FILE holds one group of the JSON-Schema-Test-Suite a line: {"schema": …, "tests": [{"data", "valid"}]}.
+"""  # noqa: E501
+
+from __future__ import annotations
+
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from leafstream.decoder.closing import Closer, close
+from leafstream.decoder.least import least
+from leafstream.errors import UnsupportedSchema
+from leafstream.schema import Schema
+
+SUITE = Path(__file__).parents[2] / "shared/corpora/json-schema-test-suite/draft2020-12.jsonl"
+CHALLENGE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "title": {"type": "string", "maxLength": 80},
+        "category": {"enum": ["ZERO_WASTE", "ZERO_CARBON", "TRANSPORT"]},
+        "difficulty": {"type": "integer", "minimum": 1, "maximum": 5},
+    },
+    "required": ["title", "category", "difficulty"],
+    "additionalProperties": False,
+}
+ANSWER = {
+    "type": "object",
+    "properties": {"challenges": {"type": "array", "items": CHALLENGE}},
+    "required": ["challenges"],
+    "additionalProperties": False,
+}
+ITEM = '{"title":"bring your own cup","category":"ZERO_WASTE","difficulty":2}'
+
+
+def accepted(path: Path) -> Iterator[tuple[Schema, list[Any]]]:
+    for line in path.read_bytes().splitlines():
+        group = json.loads(line)
+        try:
+            schema = Schema.parse(group["schema"])
+        except UnsupportedSchema:
+            continue
+        data = [test["data"] for test in group["tests"] if test["valid"]]
+        yield schema, [value for value in data if schema.is_valid(value)]
+
+
+def suite(path: Path) -> None:
+    count = valid = schemas = made = satisfiable = 0
+    times: list[float] = []
+    for schema, data in accepted(path):
+        schemas += 1
+        satisfiable += bool(data)
+        made += bool(data) and _has_least(schema)
+        closer = Closer(schema)
+        for value in data:
+            for text in (json.dumps(value, separators=(",", ":")), json.dumps(value, indent=2)):
+                for end in range(len(text) + 1):
+                    begun = time.perf_counter()
+                    closing = closer.close(text[:end])
+                    times.append(time.perf_counter() - begun)
+                    count += 1
+                    if schema.is_valid(closing.value):
+                        valid += 1
+                    else:
+                        print("not valid:", json.dumps(schema.source)[:200], repr(text[:end]))
+    times.sort()
+    print(f"schemas accepted     {schemas:>9,}")
+    print(f"least value made     {made:>9,} of {satisfiable:,} with a valid datum")
+    print(f"cuts                 {count:>9,}")
+    print(f"closed schema-valid  {valid:>9,} = {100 * valid / count:.2f} %")
+    print(f"close, median        {1e6 * times[count // 2]:>9.0f} µs")
+    print(f"close, 99th in 100   {1e6 * times[99 * count // 100]:>9.0f} µs")
+    print(f"close, longest       {1e6 * times[-1]:>9.0f} µs")
+
+
+def _has_least(schema: Schema) -> bool:
+    try:
+        return schema.is_valid(json.loads(least(schema)))
+    except UnsupportedSchema:
+        return False
+
+
+def median(job: Callable[[], object], runs: int) -> float:
+    """The median of `runs` runs, in seconds."""
+    times = []
+    for _ in range(runs):
+        begun = time.perf_counter()
+        job()
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times)
+
+
+def lengths() -> None:
+    schema = Schema.parse(ANSWER)
+    closer = Closer(schema)
+    print(f"\n{'characters':>10} {'close()':>12} {'Closer.close':>14} {'µs a 1,000':>11}")
+    for items in (0, 1, 10, 100, 1000):
+        prefix = '{"challenges":[' + f"{ITEM}," * items + '{"title":"take the tr'
+        runs = 2000 // (items + 4)
+        fresh = median(lambda p=prefix: close(p, schema), runs)  # type: ignore[misc]
+        kept = median(lambda p=prefix: closer.close(p), runs)  # type: ignore[misc]
+        per = 1e9 * kept / len(prefix)
+        print(f"{len(prefix):>10,} {1e6 * fresh:>9.0f} µs {1e6 * kept:>11.0f} µs {per:>11.0f}")
+
+
+if __name__ == "__main__":
+    suite(Path(sys.argv[1]) if len(sys.argv) > 1 else SUITE)
+    lengths()
