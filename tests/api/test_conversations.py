@@ -1,0 +1,177 @@
+"""Conversations: kept, listed, renamed, deleted, put in order, durable before anybody is told."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from leafstream.engines.base import Generation
+from leafstream.engines.scripted import Play, ScriptedEngine
+from leafstream.errors import SetupError
+from leafstream.events import Finished, Started
+from leafstream.store.conversations import Conversations
+from tests.debian import PROGRAMS
+from tests.house import House, house
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a real PostgreSQL of our own, on a Unix socket only."""
+    program = PROGRAMS["postgresql"]()
+    if program is None:
+        pytest.skip("PostgreSQL is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="leafstream-pg-"))
+    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    if user:
+        shutil.chown(folder, "postgres")
+    data, bin_ = folder / "data", program.parent
+    initdb = [*user, str(bin_ / "initdb"), "-D", str(data), "-U", "leaf", "-A", "trust", "-N"]
+    subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
+    options = f"-c listen_addresses='' -k {folder} -c fsync=off"
+    control = [*user, str(bin_ / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log")]
+    subprocess.run([*control, "-o", options, "start"], check=True, capture_output=True, cwd=folder)
+    try:
+        yield f"postgresql://leaf@/postgres?host={folder}"
+    finally:
+        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[str]:
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'conversations.db'}"
+        return
+    url: str = request.getfixturevalue("postgresql")
+    yield url
+    store = await Conversations.open(url)
+    for kept in await store.recent(200):
+        await store.delete(kept.id)
+    await store.close()
+
+
+def echo(generation: Generation) -> str:
+    """Says how many turns it was shown, and the last one."""
+    messages = generation.prompt.messages
+    return f"{len(messages)}: {messages[-1].content}"
+
+
+async def new(served: House) -> str:
+    response = await served.http.post("/v1/conversations", json={"assistant": "chat"})
+    assert response.status_code == 201
+    return str(response.json()["id"])
+
+
+async def test_a_conversation_is_kept_with_its_plan_and_usage_and_goes_on_after_a_restart(
+    tmp_path: Path, database: str
+) -> None:
+    async with house(tmp_path, ScriptedEngine(echo), database_url=database) as served:
+        id_ = await new(served)
+        await served.stream({"assistant": "chat", "input": "one", "conversation": id_})
+    async with house(tmp_path, ScriptedEngine(echo), database_url=database) as served:
+        events = await served.stream({"assistant": "chat", "input": "two", "conversation": id_})
+        whole = (await served.http.get(f"/v1/conversations/{id_}")).json()
+    finished = events[-1][1]
+    assert isinstance(finished, Finished)
+    assert finished.value == "4: two"
+    assert whole["title"] == "one"
+    assert [turn["content"] for turn in whole["turns"]] == ["one", "2: one", "two", "4: two"]
+    assert whole["turns"][3]["plan"]["context_window"] == 2048
+    assert whole["turns"][3]["usage"]["completion_tokens"] == 2
+
+
+async def test_conversations_are_listed_renamed_exported_and_deleted(
+    tmp_path: Path, database: str
+) -> None:
+    async with house(tmp_path, ScriptedEngine(echo), database_url=database) as served:
+        first, second = await new(served), await new(served)
+        body = {"assistant": "chat", "input": "hello", "conversation": first}
+        await served.stream(body)
+        listed = (await served.http.get("/v1/conversations")).json()["data"]
+        assert [item["id"] for item in listed] == [first, second]
+        path = f"/v1/conversations/{first}"
+        renamed = await served.http.patch(path, json={"title": "컵 이야기"})
+        assert renamed.json()["title"] == "컵 이야기"
+        exported = await served.http.get(f"{path}/export")
+        assert "attachment" in exported.headers["Content-Disposition"]
+        assert len(exported.json()["turns"]) == 2
+        assert (await served.http.delete(path)).status_code == 204
+        assert (await served.http.get(path)).status_code == 404
+        assert (await served.http.post("/v1/answers", json=body)).status_code == 404
+
+
+async def test_two_requests_for_one_conversation_at_once_are_put_in_order(
+    tmp_path: Path, database: str
+) -> None:
+    engine = ScriptedEngine(echo, Play(delay=0.02))
+    async with house(tmp_path, engine, database_url=database) as served:
+        id_ = await new(served)
+        asks = [{"assistant": "chat", "input": f"q{n}", "conversation": id_} for n in range(4)]
+        streams = await asyncio.gather(*map(served.stream, asks))
+        whole = (await served.http.get(f"/v1/conversations/{id_}")).json()
+    contents = [turn["content"] for turn in whole["turns"]]
+    assert len(contents) == 8
+    for number in range(4):
+        asked, answered = contents[2 * number : 2 * number + 2]
+        assert answered == f"{2 * number + 2}: {asked}"
+    assert all(isinstance(events[-1][1], Finished) for events in streams)
+
+
+async def test_what_a_client_was_told_is_finished_is_in_the_database_by_then(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path, ScriptedEngine(echo)) as served:
+        id_ = await new(served)
+        added: list[str] = []
+        keep = served.app.store.add
+
+        async def slow_add(conversation: str, exchange: object) -> None:
+            await asyncio.sleep(0.2)
+            await keep(conversation, exchange)  # type: ignore[arg-type]
+            added.append(conversation)
+
+        served.app.store.add = slow_add  # type: ignore[method-assign]
+        body = {"assistant": "chat", "input": "one", "conversation": id_}
+        events = await served.stream(body)
+        assert added == [id_]
+        assert isinstance(events[-1][1], Finished)
+
+
+async def test_the_oldest_turns_are_dropped_whole_and_the_client_is_told(tmp_path: Path) -> None:
+    engine = ScriptedEngine(echo, Play(context_window=120))
+    async with house(tmp_path, engine) as served:
+        id_ = await new(served)
+        for number in range(6):
+            question = f"question {number} " + "x" * 40
+            events = await served.stream(
+                {"assistant": "chat", "input": question, "conversation": id_}
+            )
+    started = events[0][1]
+    assert isinstance(started, Started)
+    assert started.plan.dropped_turns > 0
+    assert started.plan.dropped_turns % 2 == 0
+    assert started.plan.prompt_tokens + started.plan.max_tokens <= 120
+    shown = engine.generations[-1].prompt.messages
+    assert shown[0].role == "system"
+    assert shown[1].role == "user"
+    assert shown[-1].content == question
+    assert [event for _, event in events if event.kind == "notice"]
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("nonsense", "is no URL"),
+        ("postgresql://nobody@127.0.0.1:1/none", "check LEAFSTREAM_DATABASE_URL"),
+    ],
+)
+async def test_a_database_that_cannot_be_used_is_told_in_a_sentence(url: str, says: str) -> None:
+    with pytest.raises(SetupError, match=says):
+        await Conversations.open(url)

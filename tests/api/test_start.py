@@ -1,0 +1,117 @@
+"""What cannot be served is told in a sentence before the port opens, with exit code 2."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+
+def start(tmp_path: Path, *arguments: str, **environment: str) -> tuple[int, str]:
+    """The exit code and standard error of `leafstream serve`."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from leafstream.cli import main; main()", "serve", *arguments],
+        env={**_kept(), "HOME": str(tmp_path), **environment},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return done.returncode, done.stderr
+
+
+def _kept() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH")}
+
+
+def write(path: Path, data: bytes) -> str:
+    path.write_bytes(data)
+    return str(path)
+
+
+def refusals(tmp_path: Path, model: Path) -> dict[str, tuple[dict[str, str], str]]:
+    whole = model.read_bytes()
+    return {
+        "a wrong path": ({"LEAFSTREAM_MODEL": "/nowhere/model.gguf"}, "/nowhere/model.gguf"),
+        "a web page": (
+            {"LEAFSTREAM_MODEL": write(tmp_path / "page.gguf", b"<!DOCTYPE html><html>" * 20)},
+            "web page",
+        ),
+        "a truncated file": (
+            {"LEAFSTREAM_MODEL": write(tmp_path / "cut.gguf", whole[: len(whole) // 2])},
+            "bytes",
+        ),
+        "a context too large": (
+            {"LEAFSTREAM_MODEL": str(model), "LEAFSTREAM_CONTEXT_WINDOW": "9999999"},
+            "LEAFSTREAM_CONTEXT_WINDOW between 64 and 8192",
+        ),
+        "a setting that is no number": ({"LEAFSTREAM_PORT": "many"}, "LEAFSTREAM_PORT='many'"),
+        "a short name with a slip": ({"LEAFSTREAM_MODEL": "smollm2-135n"}, "smollm2-135m"),
+        "a template that drops the system turn": (
+            {
+                "LEAFSTREAM_MODEL": str(model),
+                "LEAFSTREAM_CHAT_TEMPLATE": write(
+                    tmp_path / "t.jinja", b"{{ messages[-1]['content'] }}"
+                ),
+            },
+            "drops the",
+        ),
+    }
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        "a wrong path",
+        "a web page",
+        "a truncated file",
+        "a context too large",
+        "a setting that is no number",
+        "a short name with a slip",
+        "a template that drops the system turn",
+    ],
+)
+def test_what_cannot_be_served_is_told_before_the_port_opens(
+    tmp_path: Path, model_path: Path, case: str
+) -> None:
+    environment, says = refusals(tmp_path, model_path)[case]
+    code, error = start(tmp_path, **{"LEAFSTREAM_PORT": "0", **environment})
+    assert code == 2, error
+    assert error.startswith("leafstream: "), error
+    assert error.count("\n") == 1, error
+    assert says in error
+
+
+def test_a_port_that_is_taken_is_told_before_the_model_is_loaded(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, error = start(tmp_path, LEAFSTREAM_PORT=str(port))
+    assert code == 2
+    assert f"port {port} is in use" in error
+
+
+@pytest.mark.parametrize(
+    ("source", "says"),
+    [
+        ("x = 1", "declares no assistant"),
+        ("import nothing_of_this_name", "cannot be imported"),
+        (
+            "from leafstream import Assistant\nbad = Assistant({'type': 'string', 'not': {}})",
+            "'not' is not supported",
+        ),
+    ],
+)
+def test_an_assistants_file_that_cannot_be_served_is_told(
+    tmp_path: Path, source: str, says: str
+) -> None:
+    file = write(tmp_path / "assistants.py", source.encode())
+    code, error = start(tmp_path, file)
+    assert code == 2
+    assert says in error
