@@ -80,9 +80,9 @@ class Tokens:
         if self._held:
             text = self._held + text
             self._held = ""
-        # Most chunks end in ASCII or in a Hangul syllable, which are never held.
+        # Most chunks end in ASCII or in a Hangul syllable, which are not held; © and ® are emoji.
         last = text[-1]
-        if (last < "\u0300" and last != "\r") or "가" <= last <= "힣":
+        if (last < "\u0300" and last not in "\r©®") or "가" <= last <= "힣":
             return [text]
         end = last_start(text)
         if len(text) - end <= MAX_CLUSTER and is_unfinished(text[end:]):

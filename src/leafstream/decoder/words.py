@@ -3,7 +3,7 @@
 Taken are the borders after white space, and those around the characters of scripts without
 spaces: Han, Hiragana and Thai by cluster and Katakana by run, since no dictionary is bundled.
 Punctuation and white space stay with the word before them, opening marks with the word after.
-An eojeol, what is between two spaces and has Hangul in it, is never cut.
+An eojeol, what is between two spaces, is never cut behind its first Hangul: 大|韓|民|國은.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ _KINDS = {
 _BORDERS = frozenset(
     {("space", right) for right in _KINDS if right not in ("space", "binding", "extender")}
     | {(left, "unspaced") for left in _KINDS if left not in ("space", "binding", "opening")}
-    | {(left, "katakana") for left in ("hangul", "unspaced", "stop", "comma", "number", "letter")}
-    | {(left, "katakana") for left in ("other",)}
+    | {(left, "katakana") for left in ("hangul", "unspaced", "stop", "comma")}
+    | {(left, "katakana") for left in ("number", "letter", "other")}
     | {(left, "number") for left in ("unspaced", "katakana", "stop")}
     | {(left, "letter") for left in ("unspaced", "katakana", "stop", "comma")}
     | {(left, "opening") for left in ("unspaced", "katakana", "stop", "comma")}

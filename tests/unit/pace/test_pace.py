@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,7 +94,7 @@ def test_a_cluster_that_comes_one_character_at_a_time_stays_whole(
 @MODEST
 @given(TEXTS, st.data(), st.sampled_from([words, sentences]))
 def test_words_and_sentences_are_the_same_for_any_chunking(
-    text: str, data: st.DataObject, cutter: type[Segments]
+    text: str, data: st.DataObject, cutter: Callable[[], Segments]
 ) -> None:
     chunks = data.draw(chunked(st.just(text)))
     once, often = cutter(), cutter()
@@ -103,7 +105,7 @@ def test_words_and_sentences_are_the_same_for_any_chunking(
 @settings(max_examples=60, deadline=None)
 @given(LONG, st.data(), st.sampled_from([(words, MAX_WORD), (sentences, MAX_SENTENCE)]))
 def test_held_text_is_bounded_and_long_segments_are_cut_alike(
-    text: str, data: st.DataObject, kind: tuple[type[Segments], int]
+    text: str, data: st.DataObject, kind: tuple[Callable[[], Segments], int]
 ) -> None:
     chunks = data.draw(chunked(st.just(text)))
     once, often = kind[0](), kind[0]()
