@@ -253,8 +253,14 @@ def _shortest_first(kinds: list[Iterator[Json]], first: Any) -> Iterator[Json]:
     for _, _, value, _ in begun:
         if value is not None:
             yield value
-    for _, _, _, kind in begun:
-        yield from kind
+    rest = [kind for _, _, _, kind in begun]
+    while rest:
+        # In turns: one of them may have no end.
+        for kind in tuple(rest):
+            try:
+                yield next(kind)
+            except StopIteration:
+                rest.remove(kind)
 
 
 def fits(node: Node, value: float) -> bool:

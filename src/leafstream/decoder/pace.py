@@ -67,8 +67,8 @@ class Pacer:
 
     Whatever ends a string, an event of another kind or of another path, lets out what is held of
     it first. No grapheme cluster is split by `word`, `sentence` and a window. `token` holds back
-    only the clusters that `is_unfinished` knows: a combining mark or jamo that comes a token later
-    than a base that looked finished is let through, since otherwise every token would wait for the next.
+    only the clusters that `is_unfinished` knows: a combining mark or a jamo that comes a token
+    later than a base that looked finished is let through, since otherwise every token would wait.
     """
 
     def __init__(self, pace: Pace) -> None:

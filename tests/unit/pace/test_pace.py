@@ -29,7 +29,7 @@ from tests.unit.pace.texts import (
     strings,
 )
 
-MODEST = settings(max_examples=300, deadline=None)
+MODEST = settings(max_examples=100, deadline=None)
 WHOLE: list[Grain | Window] = ["word", "sentence", Window(1), Window(40)]
 LONG = st.tuples(TEXTS, st.integers(1, 300)).map(lambda pair: pair[0] * pair[1])
 
