@@ -76,7 +76,7 @@ SOURCES = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(SOURCES, st.text("ab1 ", max_size=4), st.booleans())
 def test_whatever_completes_is_found_by_the_pattern(
     source: str, written: str, is_whole: bool
@@ -90,7 +90,7 @@ def test_whatever_completes_is_found_by_the_pattern(
             assert re.search(pattern, text, re.ASCII), (pattern, text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, deadline=None, derandomize=True)
 @given(SOURCES, st.text("ab1 ", max_size=4))
 def test_a_text_that_the_pattern_finds_is_complete(source: str, written: str) -> None:
     pattern = f"^(?:{source})$"
