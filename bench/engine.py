@@ -24,6 +24,7 @@ from leafstream.events import TextAppended
 from leafstream.messages import Message
 from leafstream.models.fetch import cache_folder, resolve
 from leafstream.sampling import Sampling
+from leafstream.served import Served
 from leafstream.server import Listening
 from leafstream.settings import Settings
 from leafstream.store.conversations import Conversations
@@ -79,7 +80,7 @@ async def rows() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(_env_file=None, database_url=f"sqlite:///{folder}/bench.db")  # type: ignore[call-arg]
         store = await Conversations.open(settings.database)
-        app = LeafstreamApp(settings, engine, {"chat": chat}, store)
+        app = LeafstreamApp(settings, engine, Served({"chat": chat}), store)
         async with Listening(app) as url, Client(url) as client:
             for _ in range(REPEATS):
                 for streams in (1, 4):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import msgspec
+from fastapi import APIRouter
 from pydantic import BaseModel, Field
 
 from leafstream import Assistant
@@ -17,6 +18,8 @@ from leafstream.app import LeafstreamApp
 from leafstream.engines.base import Engine
 from leafstream.engines.scripted import ScriptedEngine
 from leafstream.events import Event, decode
+from leafstream.faces.parts import Parts
+from leafstream.served import Served
 from leafstream.server import Listening
 from leafstream.settings import Settings
 from leafstream.store.conversations import Conversations
@@ -71,6 +74,7 @@ async def house(
     folder: Path,
     engine: Engine | None = None,
     assistants: dict[str, Assistant] | None = None,
+    routers: tuple[Callable[[Parts], APIRouter], ...] = (),
     **settings: Any,
 ) -> AsyncIterator[House]:
     """A server over a database in `folder`; what is in `settings` differs from the defaults."""
@@ -78,7 +82,7 @@ async def house(
     read = Settings(_env_file=None, **given)  # type: ignore[call-arg]
     store = await Conversations.open(read.database)
     engine = engine or ScriptedEngine(PAIR_TEXT)
-    app = LeafstreamApp(read, engine, assistants or ASSISTANTS, store)
+    app = LeafstreamApp(read, engine, Served(assistants or ASSISTANTS, routers), store)
     async with (
         Listening(app) as url,
         httpx2.AsyncClient(base_url=url, timeout=30, trust_env=False) as http,

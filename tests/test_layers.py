@@ -11,13 +11,13 @@ SOURCE = Path(__file__).parents[1] / "src" / "leafstream"
 
 LAYERS = [
     ["pointer", "errors", "events", "messages", "sampling", "canonical", "schema", "settings"],
-    ["prompt", "plan", "landing", "assistant", "decoder", "models"],
+    ["prompt", "plan", "landing", "assistant", "ask", "decoder", "models"],
     ["engines"],
     ["draft", "answer"],
     ["log", "store"],
     ["slots", "turns", "runs"],
-    ["faces", "app", "server"],
-    ["client", "reporting", "terminal", "cli", "apps"],
+    ["faces", "served", "app", "server"],
+    ["client", "reporting", "terminal", "commands", "cli", "apps"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

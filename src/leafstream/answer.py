@@ -29,11 +29,11 @@ BACKOFF_SECONDS = 0.2
 async def prepare(job: Job, engine: Engine) -> Prepared:
     """The prompt that fits and its plan. Raises InvalidRequest or EngineError."""
     needed = await engine.count(least(job.schema)) if job.schema else 1
-    budget = Budget(engine.context_window, job.max_tokens, needed)
+    budget = Budget(engine.context_window, job.ask.max_tokens, needed)
     budget.check_request()
     prompt, dropped = await _fitting(job.messages, budget, engine)
     plan = budget.plan(prompt.num_tokens, dropped_turns=dropped, estimated=prompt.estimated)
-    if job.schema is None or not job.soft_landing:
+    if job.schema is None or not job.ask.soft_landing:
         return Prepared(prompt, plan, job.schema)
     landing = land(job.schema, Room(plan.max_tokens, _chars_per_token(prompt)))
     if landing is None:
@@ -64,7 +64,10 @@ def _chars_per_token(prompt: Prompt) -> float:
 
 def started(job: Job, prepared: Prepared, engine: Engine) -> list[Event]:
     """The first events of an answer."""
-    events: list[Event] = [Started(job.id, job.assistant, engine.model, prepared.plan)]
+    ask = job.ask
+    events: list[Event] = [
+        Started(job.id, ask.assistant, engine.model, prepared.plan, ask.sources or None)
+    ]
     if dropped := prepared.plan.dropped_turns:
         message = f"the {dropped} oldest turns were left out: they no longer fit the context"
         events.append(Noticed("trimmed", message))

@@ -9,11 +9,12 @@ from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
 from leafstream import __version__
-from leafstream.assistant import Assistant
 from leafstream.engines.base import Engine
 from leafstream.faces import conversations, failures, native
+from leafstream.faces.parts import Parts
 from leafstream.log import MemoryLog
 from leafstream.runs import Limits, Runs
+from leafstream.served import Served
 from leafstream.settings import Settings
 from leafstream.store.conversations import Conversations
 
@@ -25,7 +26,7 @@ class LeafstreamApp(FastAPI):
         self,
         settings: Settings,
         engine: Engine,
-        assistants: dict[str, Assistant],
+        served: Served,
         store: Conversations,
     ) -> None:
         super().__init__(title="leafstream", version=__version__, lifespan=_lifespan)
@@ -33,10 +34,11 @@ class LeafstreamApp(FastAPI):
         log = MemoryLog(settings.keep_seconds)
         limits = Limits(settings.queue, settings.grace_seconds)
         self.store = store
-        self.runs = Runs(engine, log, store, limits)
+        self.runs = Runs(engine, log, served.assistants, store, limits)
         failures.install(self)
-        self.include_router(native.router(native.Native(assistants, self.runs, log, settings)))
-        self.include_router(conversations.router(store, assistants, settings))
+        parts = Parts(settings, served.assistants, self.runs, log, store)
+        for router in (native.router, conversations.router, *served.routers):
+            self.include_router(router(parts))
         self._health()
 
     def _health(self) -> None:

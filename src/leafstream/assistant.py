@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leafstream.canonical import RawSchema
-from leafstream.errors import InvalidRequest, LeafstreamError, SetupError
+from leafstream.errors import InvalidRequest, NotFound, SetupError
+from leafstream.messages import Message, Messages
 from leafstream.pointer import Json, join
 from leafstream.sampling import Sampling
 from leafstream.schema import Schema
@@ -56,6 +53,11 @@ class Assistant:
     def input_schema(self) -> RawSchema:
         return self.input.model_json_schema()
 
+    def messages(self, given: Json) -> Messages:
+        """The turns for an input: the instructions and the user's. Raises InvalidRequest."""
+        turn = Message("user", self.user_turn(given))
+        return (Message("system", self.instructions), turn) if self.instructions else (turn,)
+
     def user_turn(self, given: Json) -> str:
         """The user's turn for an input. Raises InvalidRequest naming the field."""
         try:
@@ -86,9 +88,17 @@ class Assistant:
         return found
 
 
-def inline(schema: RawSchema, instructions: str) -> Assistant:
+def inline(schema: RawSchema, instructions: str = "") -> Assistant:
     """The assistant of a request that brings its own schema."""
     return Assistant(schema, instructions=instructions)
+
+
+def find(assistants: Mapping[str, Assistant], name: str) -> Assistant:
+    """The assistant of that name. Raises NotFound, naming those there are."""
+    if name not in assistants:
+        known = ", ".join(assistants)
+        raise NotFound(f"there is no assistant {name!r}; there are: {known}", param="assistant")
+    return assistants[name]
 
 
 def invalid_fields(error: ValidationError, base: str) -> InvalidRequest:
@@ -96,34 +106,6 @@ def invalid_fields(error: ValidationError, base: str) -> InvalidRequest:
     first = error.errors(include_url=False)[0]
     param = ".".join(str(part) for part in (base, *first["loc"]) if part != "")
     return InvalidRequest(f"{param or 'the body'}: {first['msg']}", param=param or None)
-
-
-def load(path: Path) -> dict[str, Assistant]:
-    """The assistants that a Python file declares, by name. Raises SetupError with the reason."""
-    if not path.is_file():
-        raise SetupError(f"there is no file {path}; give the Python file that declares assistants")
-    name = f"leafstream_assistants_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise SetupError(f"{path} is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # pydantic looks up forward references there
-    try:
-        spec.loader.exec_module(module)
-    except LeafstreamError as error:
-        raise SetupError(f"{path}: {error.message}") from error
-    except Exception as error:
-        raise SetupError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    return declared(module)
-
-
-def declared(module: ModuleType) -> dict[str, Assistant]:
-    found = {name: value for name, value in vars(module).items() if isinstance(value, Assistant)}
-    if not found:
-        raise SetupError(
-            f"{module.__file__} declares no assistant; write e.g. chat = Assistant(instructions=…)"
-        )
-    return found
 
 
 def _schema(answer: type | RawSchema) -> Schema | None:

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import msgspec
 
+from leafstream.ask import Ask
 from leafstream.decoder.closing import Closing, close
 from leafstream.decoder.json import JsonDecoder
 from leafstream.decoder.locate import start_of
-from leafstream.decoder.pace import Pace, Pacer
+from leafstream.decoder.pace import Pacer
 from leafstream.decoder.runaway import Guard
 from leafstream.decoder.text import TextDecoder
 from leafstream.engines.base import Chunk, Generation, Prefix, Prompt
@@ -29,7 +30,6 @@ from leafstream.events import (
 )
 from leafstream.messages import Messages
 from leafstream.pointer import Json
-from leafstream.sampling import Sampling
 from leafstream.schema import Schema
 
 Check = Callable[[Json], list[tuple[str, str]]]
@@ -41,18 +41,13 @@ RETRY_SEED_STEP = 7919
 
 
 class Job(msgspec.Struct, frozen=True):
-    """One answer to write. `schema` is None for plain text."""
+    """One answer to write: what is asked, with its turns and its type. No `schema`: plain text."""
 
     id: str
+    ask: Ask
     messages: Messages
     schema: Schema | None
     check: Check
-    assistant: str | None = None
-    max_tokens: int | None = None
-    sampling: Sampling = Sampling()
-    pace: Pace = Pace("token")
-    conversation: str | None = None
-    soft_landing: bool = True
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -111,9 +106,9 @@ class Draft:
         self._job = job
         self._plan = prepared.plan
         self._prepared = prepared
-        self._sampling = job.sampling
+        self._sampling = job.ask.sampling
         self._decoder = JsonDecoder(job.schema) if job.schema else TextDecoder()
-        self._pacer = Pacer(job.pace)
+        self._pacer = Pacer(job.ask.pace)
         self._guard = Guard()
         self._path: str | None = None
         self._written = Written()
@@ -150,7 +145,7 @@ class Draft:
             sampling=self._sampling,
             schema=self._prepared.grammar,
             prefix=self._written.prefix(),
-            key=self._job.conversation,
+            key=self._job.ask.conversation,
         )
 
     def take(self, chunk: Chunk) -> Step:

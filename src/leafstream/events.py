@@ -49,12 +49,15 @@ class Timings(msgspec.Struct, frozen=True):
     total: float
 
 
-class Started(msgspec.Struct, frozen=True):
+class Started(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`sources` are the texts that were found for the question and put into the prompt."""
+
     kind: ClassVar[str] = "started"
     id: str
     assistant: str | None
     model: str
     plan: Plan
+    sources: list[Json] | None = None
 
 
 class Queued(msgspec.Struct, frozen=True):

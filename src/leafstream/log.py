@@ -17,6 +17,7 @@ from typing import Protocol
 
 import msgspec
 
+from leafstream.ask import Ask
 from leafstream.errors import Conflict, NotFound
 from leafstream.events import Cancelled, Event, Failed, Finished, TextAppended
 
@@ -29,14 +30,13 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 class Opening(msgspec.Struct, frozen=True):
     """What is known of an answer before its first event.
 
-    `owner` may be asked for again under the same `idempotency_key` with the same `fingerprint`.
+    The same `ask` under the same `key` (its owner's idempotency key) is this answer again.
     """
 
     id: str
-    assistant: str | None
-    conversation: str | None = None
-    idempotency_key: str | None = None
-    fingerprint: str = ""
+    ask: Ask
+    created: float
+    key: str | None = None
 
 
 class Log(Protocol):
@@ -81,14 +81,14 @@ class MemoryLog:
     def __init__(self, keep: float = 3600) -> None:
         self._keep = keep
         self._answers: dict[str, _Kept] = {}
-        self._keys: dict[str, str] = {}
+        self._keys: dict[tuple[str, str], str] = {}
 
     async def open(self, opening: Opening) -> str:
         self._forget_old()
-        key = opening.idempotency_key
+        key = (opening.ask.owner, opening.key) if opening.key is not None else None
         if key is not None and key in self._keys:
             earlier = self._answers[self._keys[key]].opening
-            if earlier.fingerprint != opening.fingerprint:
+            if earlier.ask.fingerprint() != opening.ask.fingerprint():
                 raise Conflict(
                     "this Idempotency-Key was used for another request", param="Idempotency-Key"
                 )
@@ -139,7 +139,7 @@ class MemoryLog:
             if kept.ended is None or kept.ended > oldest:
                 break
             del self._answers[answer]
-            self._keys.pop(kept.opening.idempotency_key or "", None)
+            self._keys.pop((kept.opening.ask.owner, kept.opening.key or ""), None)
 
 
 def is_terminal(event: Event) -> bool:

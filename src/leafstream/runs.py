@@ -12,12 +12,14 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import aclosing, contextmanager
 
 import msgspec
 
 from leafstream.answer import prepare, started, write
+from leafstream.ask import Ask
+from leafstream.assistant import Assistant, find, inline
 from leafstream.draft import Job, Prepared, failure
 from leafstream.engines.base import Engine
 from leafstream.errors import Conflict, LeafstreamError, NotFound
@@ -60,11 +62,13 @@ class Runs:
         self,
         engine: Engine,
         log: Log,
+        assistants: Mapping[str, Assistant],
         conversations: Conversations | None = None,
         limits: Limits | None = None,
     ) -> None:
         self._engine = engine
         self._log = log
+        self._assistants = assistants
         self._conversations = conversations
         self._limits = limits or Limits()
         self._slots = Slots(engine.slots, self._limits.queue)
@@ -80,17 +84,20 @@ class Runs:
     def num_free_slots(self) -> int:
         return self._slots.num_free
 
-    async def start(self, job: Job, opening: Opening, *, background: bool = False) -> str:
+    async def start(self, ask: Ask, key: str | None = None) -> str:
         """Begin an answer; its id. Raises InvalidRequest, Overloaded or EngineError.
 
-        Without `background` it lives only while it is read, and for the grace period. An answer
-        to a conversation that is busy waits for its turn and is prepared then.
+        Without `ask.background` it lives only while it is read, and for the grace period. An
+        answer to a conversation that is busy waits for its turn and is prepared then. The same
+        ask under the same idempotency `key` is the answer that it was the first time.
         """
+        job = self._job(new_id(), ask)
+        opening = Opening(job.id, ask, time.time(), key)
         self._slots.check(self._starting)
         self._starting += 1
-        ahead = self._turns.num_ahead(job.conversation)
+        ahead = self._turns.num_ahead(ask.conversation)
         if not ahead:
-            await self._turns.take(job.conversation)
+            await self._turns.take(ask.conversation)
         try:
             ready = None if ahead else await self._prepare(job)
             answer = await self._log.open(opening)
@@ -99,23 +106,37 @@ class Runs:
                 await self._log.append(answer, first)
         except BaseException:
             if not ahead:
-                self._turns.release(job.conversation)
+                self._turns.release(job.ask.conversation)
             raise
         finally:
             self._starting -= 1
         if answer != job.id:
             if not ahead:
-                self._turns.release(job.conversation)
+                self._turns.release(job.ask.conversation)
             return answer
         task = asyncio.create_task(self._run(job, ready), name=answer)
-        run = self._runs[answer] = _Run(task, background=background)
+        run = self._runs[answer] = _Run(task, background=ask.background)
         self._watch(answer, run)
         return answer
 
+    def _job(self, answer: str, ask: Ask) -> Job:
+        assistant = Assistant() if ask.schema is None else inline(ask.schema)
+        if ask.assistant is not None:
+            assistant = find(self._assistants, ask.assistant)
+        return Job(answer, ask, ask.messages, assistant.schema, assistant.errors)
+
+    async def opening(self, answer: str, owner: str = "") -> Opening:
+        """What was asked. Raises NotFound where there is no such answer of this owner."""
+        opening = await self._log.opening(answer)
+        if opening.ask.owner != owner:
+            raise NotFound(f"there is no answer {answer!r}, or it is kept no longer", param="id")
+        return opening
+
     async def _prepare(self, job: Job) -> tuple[Job, Prepared]:
         """The job with its conversation's turns before its own, and the plan of it."""
-        if job.conversation is not None and self._conversations is not None:
-            history = await self._conversations.messages(job.conversation)
+        conversation = job.ask.conversation
+        if conversation is not None and self._conversations is not None:
+            history = await self._conversations.messages(conversation)
             turns = (*job.messages[:-1], *history, job.messages[-1])
             job = msgspec.structs.replace(job, messages=turns)
         return job, await prepare(job, self._engine)
@@ -124,7 +145,7 @@ class Runs:
         has_turn = ready is not None
         try:
             if ready is None:
-                await self._turns.take(job.conversation)
+                await self._turns.take(job.ask.conversation)
                 has_turn = True
                 ready = await self._prepare(job)
                 await self._append(job.id, started(*ready, self._engine))
@@ -138,7 +159,7 @@ class Runs:
             await self._end(job.id, failure(LeafstreamError(f"internal error: {error!r}")))
         finally:
             if has_turn:
-                self._turns.release(job.conversation)
+                self._turns.release(job.ask.conversation)
             self._unwatch(self._runs.pop(job.id))
 
     async def _end(self, answer: str, event: Event) -> None:
@@ -163,12 +184,13 @@ class Runs:
 
     async def _keep(self, job: Job, prepared: Prepared, finished: Finished) -> None:
         """Make the exchange durable before anybody is told that it is finished."""
-        if job.conversation is None or self._conversations is None:
+        conversation = job.ask.conversation
+        if conversation is None or self._conversations is None:
             return
         asked = job.messages[-1].content
         exchange = Exchange(job.id, asked, finished.value, prepared.plan, finished.usage)
         try:
-            await self._conversations.add(job.conversation, exchange)
+            await self._conversations.add(conversation, exchange)
         except NotFound:
             logger.info("answer %s: its conversation was deleted meanwhile", job.id)
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import uvicorn
 
 from leafstream.app import LeafstreamApp
-from leafstream.assistant import Assistant, declared, load
 from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
 from leafstream.errors import SetupError
 from leafstream.models.fetch import Progress, cache_folder, resolve
+from leafstream.served import Served
 from leafstream.settings import Settings
 from leafstream.store.conversations import Conversations
 
@@ -32,12 +32,10 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def serve(
-    settings: Settings, assistants: dict[str, Assistant], progress: Progress | None = None
-) -> None:
+async def serve(settings: Settings, served: Served, progress: Progress | None = None) -> None:
     """Serve until a signal. Raises SetupError before the port opens where it cannot."""
     with bound_socket(settings.host, settings.port) as listener:
-        app = await open_app(settings, assistants, progress)
+        app = await open_app(settings, served, progress)
         server = Server(
             uvicorn.Config(
                 app,
@@ -50,7 +48,7 @@ async def serve(
         address, port = listener.getsockname()[:2]
         logger.info(
             "serving %s with %s at http://%s:%d",
-            ", ".join(assistants),
+            ", ".join(served.assistants),
             app.engine.model,
             address,
             port,
@@ -86,7 +84,7 @@ class Listening:
 
 
 async def open_app(
-    settings: Settings, assistants: dict[str, Assistant], progress: Progress | None = None
+    settings: Settings, served: Served, progress: Progress | None = None
 ) -> LeafstreamApp:
     """Everything an app needs, opened and checked. Raises SetupError."""
     store = await Conversations.open(settings.database)
@@ -97,7 +95,7 @@ async def open_app(
     except BaseException:
         await store.close()
         raise
-    return LeafstreamApp(settings, engine, assistants, store)
+    return LeafstreamApp(settings, engine, served, store)
 
 
 async def open_engine(settings: Settings, progress: Progress | None = None) -> LlamaCppEngine:
@@ -114,15 +112,6 @@ async def open_engine(settings: Settings, progress: Progress | None = None) -> L
         chat_template=_template(settings.chat_template),
     )
     return await LlamaCppEngine.open(path, options)
-
-
-def read_assistants(file: Path | None) -> dict[str, Assistant]:
-    """The assistants of a Python file, or those that ship with leafstream. Raises SetupError."""
-    if file is not None:
-        return load(file)
-    from leafstream.apps import default  # noqa: PLC0415
-
-    return declared(default)
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

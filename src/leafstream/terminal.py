@@ -103,13 +103,14 @@ async def connected(options: Options) -> AsyncIterator[Client]:
 @asynccontextmanager
 async def _embedded(options: Options) -> AsyncIterator[Client]:
     from leafstream.reporting import download_bar  # noqa: PLC0415
-    from leafstream.server import Listening, open_app, read_assistants  # noqa: PLC0415
+    from leafstream.served import read_served  # noqa: PLC0415
+    from leafstream.server import Listening, open_app  # noqa: PLC0415
     from leafstream.settings import read_settings  # noqa: PLC0415
 
-    assistants = read_assistants(options.file)
+    served = read_served(options.file)
     settings = read_settings()
     with download_bar() as progress:
-        app = await open_app(settings, assistants, progress)
+        app = await open_app(settings, served, progress)
     async with Listening(app) as url, Client(url) as client:
         yield client
 

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from leafstream.apps import default
-from leafstream.assistant import declared, load
 from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
 from leafstream.engines.scripted import ScriptedEngine
 from leafstream.events import Finished
+from leafstream.served import read_served
 from tests.house import house, kinds, texts
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +23,7 @@ def test_the_assistant_of_the_readme_loads_as_a_file_of_yours(tmp_path: Path) ->
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     file = tmp_path / "assistants.py"
     file.write_text(example)
-    assert list(load(file)) == ["summary"]
+    assert list(read_served(file).assistants) == ["summary"]
 
 
 async def test_the_assistant_of_the_readme_answers(tmp_path: Path) -> None:
@@ -32,7 +31,7 @@ async def test_the_assistant_of_the_readme_answers(tmp_path: Path) -> None:
     file = tmp_path / "assistants.py"
     file.write_text(example)
     engine = ScriptedEngine('{"title":"Cups","points":["one","two"]}')
-    async with house(tmp_path, engine, load(file)) as served:
+    async with house(tmp_path, engine, read_served(file).assistants) as served:
         events = await served.stream({"assistant": "summary", "input": "A text about cups."})
     assert texts(events) == {"/title": "Cups", "/points/0": "one", "/points/1": "two"}
 
@@ -41,7 +40,7 @@ async def test_the_calls_of_the_readme_stream_a_valid_answer_from_the_real_model
     tmp_path: Path, model_path: Path
 ) -> None:
     engine = await LlamaCppEngine.open(model_path, LlamaCppOptions(context_window=1024, slots=2))
-    assistants = declared(default)
+    assistants = read_served().assistants
     async with house(tmp_path, engine, assistants) as served:
         assert len(BODIES) == 2
         for body in BODIES:

@@ -10,10 +10,9 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from leafstream.assistant import Assistant
-from leafstream.errors import NotFound
+from leafstream.assistant import find
 from leafstream.faces.body import answer_json, documented, read_model
-from leafstream.settings import Settings
+from leafstream.faces.parts import Parts
 from leafstream.store.conversations import MAX_TITLE, Conversations
 
 
@@ -30,17 +29,15 @@ class Rename(BaseModel):
     title: str = Field(min_length=1, max_length=MAX_TITLE)
 
 
-def router(
-    conversations: Conversations, assistants: dict[str, Assistant], settings: Settings
-) -> APIRouter:
+def router(parts: Parts) -> APIRouter:
+    conversations, assistants, settings = parts.store, parts.assistants, parts.settings
     routes = APIRouter(prefix="/v1/conversations", tags=["conversations"])
 
     @routes.post("", status_code=201, openapi_extra=documented(NewConversation))
     async def create(request: Request) -> Response:
         """Begin a conversation; give its id as `conversation` in POST /v1/answers."""
         new = await read_model(request, NewConversation, settings.max_body_bytes)
-        if new.assistant not in assistants:
-            raise NotFound(f"there is no assistant {new.assistant!r}", param="assistant")
+        find(assistants, new.assistant)
         return answer_json(await conversations.create(new.assistant, new.title), 201)
 
     @routes.get("")

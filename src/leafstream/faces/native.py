@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
 import msgspec
@@ -11,24 +9,21 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from leafstream.assistant import Assistant, inline
+from leafstream.ask import Ask
+from leafstream.assistant import Assistant, find, inline
 from leafstream.decoder.pace import Pace
 from leafstream.decoder.value import fold
-from leafstream.draft import Job
-from leafstream.errors import Conflict, InvalidRequest, NotFound
+from leafstream.errors import Conflict, InvalidRequest
 from leafstream.events import Cancelled, Failed, Finished, Queued, Started
 from leafstream.faces import sse
 from leafstream.faces.body import answer_json, documented, read_model
 from leafstream.faces.failures import envelope
-from leafstream.log import Entry, Log, Opening
-from leafstream.messages import Message
+from leafstream.faces.parts import Parts, owner
 from leafstream.pointer import Json
-from leafstream.runs import Runs, new_id
 from leafstream.sampling import SETTINGS, read_sampling
-from leafstream.settings import Settings
 
 
-class Ask(BaseModel):
+class AnswerRequest(BaseModel):
     """What to answer: an assistant's name or a schema of your own, and the input."""
 
     model_config = ConfigDict(extra="forbid", populate_by_name=True)
@@ -75,61 +70,46 @@ class Ask(BaseModel):
 class Native:
     """The requests of this face, over the parts that the app was built from."""
 
-    def __init__(
-        self, assistants: dict[str, Assistant], runs: Runs, log: Log, settings: Settings
-    ) -> None:
-        self._assistants = assistants
-        self._runs = runs
-        self._log = log
-        self._settings = settings
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._settings = parts.settings
 
     async def ask(self, request: Request, key: str | None) -> Response:
-        ask = await read_model(request, Ask, self._settings.max_body_bytes)
-        job = self._job(ask)
-        opening = Opening(job.id, job.assistant, ask.conversation, key, _fingerprint(ask))
-        answer = await self._runs.start(job, opening, background=ask.background)
+        asked = await read_model(request, AnswerRequest, self._settings.max_body_bytes)
+        answer = await self._parts.runs.start(self._ask(asked, owner(request)), key)
         if _wants_stream(request):
             return self._stream(answer, 0)
-        return await self._whole(answer)
+        return await self._whole(answer, owner(request))
 
-    def _job(self, ask: Ask) -> Job:
-        assistant = self._assistant(ask)
-        given: Json = {"message": ask.input} if isinstance(ask.input, str) else ask.input
-        turns = [Message("user", assistant.user_turn(given))]
-        if assistant.instructions:
-            turns.insert(0, Message("system", assistant.instructions))
-        return Job(
-            id=new_id(),
-            messages=tuple(turns),
-            schema=assistant.schema,
-            check=assistant.errors,
-            assistant=ask.assistant,
-            max_tokens=ask.limit(),
-            sampling=read_sampling(ask.settings(), assistant.sampling),
-            pace=Pace("token") if ask.pace is None else Pace.parse(ask.pace),
-            conversation=ask.conversation,
+    def _ask(self, asked: AnswerRequest, by: str) -> Ask:
+        assistant = self._assistant(asked)
+        given: Json = {"message": asked.input} if isinstance(asked.input, str) else asked.input
+        return Ask(
+            messages=assistant.messages(given),
+            assistant=asked.assistant,
+            schema=asked.answer_schema,
+            max_tokens=asked.limit(),
+            sampling=read_sampling(asked.settings(), assistant.sampling),
+            pace=Pace("token") if asked.pace is None else Pace.parse(asked.pace),
+            conversation=asked.conversation,
             soft_landing=self._settings.soft_landing,
+            background=asked.background,
+            owner=by,
         )
 
-    def _assistant(self, ask: Ask) -> Assistant:
-        if (ask.assistant is None) == (ask.answer_schema is None):
+    def _assistant(self, asked: AnswerRequest) -> Assistant:
+        if (asked.assistant is None) == (asked.answer_schema is None):
             raise InvalidRequest("give either 'assistant' or 'schema'", param="assistant")
-        if ask.answer_schema is not None:
+        if asked.answer_schema is not None:
             if not self._settings.inline_schemas:
                 raise InvalidRequest("this server takes no schemas of callers", param="schema")
-            return inline(ask.answer_schema, ask.instructions or "")
-        if ask.instructions is not None:
+            return inline(asked.answer_schema, asked.instructions or "")
+        if asked.instructions is not None:
             raise InvalidRequest("'instructions' goes with 'schema' only", param="instructions")
-        return self.assistant(ask.assistant or "")
-
-    def assistant(self, name: str) -> Assistant:
-        if name not in self._assistants:
-            known = ", ".join(self._assistants)
-            raise NotFound(f"there is no assistant {name!r}; there are: {known}", param="assistant")
-        return self._assistants[name]
+        return find(self._parts.assistants, asked.assistant or "")
 
     async def follow(self, request: Request, answer: str, after: int | None) -> Response:
-        await self._log.opening(answer)
+        await self._parts.runs.opening(answer, owner(request))
         last = request.headers.get("last-event-id", "")
         if after is None:
             if last and not (last.isascii() and last.isdigit()):
@@ -138,35 +118,31 @@ class Native:
         return self._stream(answer, after)
 
     def _stream(self, answer: str, after: int) -> Response:
-        response = sse.stream(self._read(answer, after), self._settings.heartbeat_seconds)
+        batches = self._parts.read(answer, after)
+        response = sse.stream(batches, self._settings.heartbeat_seconds)
         response.headers["Leafstream-Answer"] = answer
         return response
 
-    async def _read(self, answer: str, after: int) -> AsyncGenerator[list[Entry], None]:
-        with self._runs.reading(answer):
-            async for batch in self._log.read(answer, after):
-                yield batch
-
-    async def _whole(self, answer: str) -> Response:
+    async def _whole(self, answer: str, by: str) -> Response:
         """Waits for the end; a failed answer has the status it would have had before it began."""
-        async for batch in self._read(answer, 0):
+        async for batch in self._parts.read(answer):
             last = batch[-1].event
         if isinstance(last, Failed):
             error = envelope(last.code, last.message, None, id=answer, **last.details)
             return answer_json(error, last.status)
         if isinstance(last, Cancelled):
             raise Conflict(f"the answer was cancelled: {last.reason}")
-        return answer_json(await self.state(answer))
+        return answer_json(await self.state(answer, by))
 
-    async def state(self, answer: str) -> dict[str, Any]:
+    async def state(self, answer: str, by: str) -> dict[str, Any]:
         """What GET /v1/answers/{id} shows: the state, the value so far, and how it ended."""
-        opening = await self._log.opening(answer)
-        events = await self._log.events(answer)
+        ask = (await self._parts.runs.opening(answer, by)).ask
+        events = await self._parts.log.events(answer)
         last = events[-1]
         state: dict[str, Any] = {
             "id": answer,
-            "assistant": opening.assistant,
-            "conversation": opening.conversation,
+            "assistant": ask.assistant,
+            "conversation": ask.conversation,
             "state": "writing",
             "last_event_id": len(events),
             "value": fold(events),
@@ -179,15 +155,16 @@ class Native:
             state |= {"state": last.kind, **msgspec.structs.asdict(last)}
         return state
 
-    async def cancel(self, answer: str) -> dict[str, Any]:
-        await self._runs.cancel(answer)
-        return await self.state(answer)
+    async def cancel(self, answer: str, by: str) -> dict[str, Any]:
+        await self._parts.runs.opening(answer, by)
+        await self._parts.runs.cancel(answer)
+        return await self.state(answer, by)
 
     def list_assistants(self) -> dict[str, Any]:
-        return {"data": [self.describe(name) for name in self._assistants]}
+        return {"data": [self.describe(name) for name in self._parts.assistants]}
 
     def describe(self, name: str) -> dict[str, Any]:
-        assistant = self.assistant(name)
+        assistant = find(self._parts.assistants, name)
         return {
             "name": name,
             "instructions": assistant.instructions,
@@ -200,10 +177,11 @@ _ERROR = {"description": 'Refused: {"error": {"code", "message", "param"}}'}
 _REFUSALS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 409, 413, 422, 503), _ERROR)
 
 
-def router(native: Native) -> APIRouter:
+def router(parts: Parts) -> APIRouter:
+    native = Native(parts)
     routes = APIRouter(prefix="/v1", tags=["answers"], responses=_REFUSALS)
 
-    @routes.post("/answers", openapi_extra=documented(Ask))
+    @routes.post("/answers", openapi_extra=documented(AnswerRequest))
     async def ask(
         request: Request, idempotency_key: Annotated[str | None, Header(max_length=255)] = None
     ) -> Response:
@@ -211,9 +189,9 @@ def router(native: Native) -> APIRouter:
         return await native.ask(request, idempotency_key)
 
     @routes.get("/answers/{answer}")
-    async def state(answer: str) -> Response:
+    async def state(request: Request, answer: str) -> Response:
         """The state of an answer and its value so far."""
-        return answer_json(await native.state(answer))
+        return answer_json(await native.state(answer, owner(request)))
 
     @routes.get("/answers/{answer}/events")
     async def follow(
@@ -223,9 +201,9 @@ def router(native: Native) -> APIRouter:
         return await native.follow(request, answer, after)
 
     @routes.post("/answers/{answer}/cancel")
-    async def cancel(answer: str) -> Response:
+    async def cancel(request: Request, answer: str) -> Response:
         """End a running answer."""
-        return answer_json(await native.cancel(answer))
+        return answer_json(await native.cancel(answer, owner(request)))
 
     @routes.get("/assistants")
     async def assistants() -> Response:
@@ -242,7 +220,3 @@ def router(native: Native) -> APIRouter:
 
 def _wants_stream(request: Request) -> bool:
     return "text/event-stream" in request.headers.get("accept", "")
-
-
-def _fingerprint(ask: Ask) -> str:
-    return hashlib.sha256(ask.model_dump_json().encode()).hexdigest()

@@ -1,0 +1,39 @@
+"""What is asked, as a value that is kept with the answer: enough to write it in another process."""
+
+from __future__ import annotations
+
+import hashlib
+
+import msgspec
+
+from leafstream.canonical import RawSchema
+from leafstream.decoder.pace import Pace
+from leafstream.messages import Messages
+from leafstream.pointer import Json
+from leafstream.sampling import Sampling
+
+
+class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One answer that is wanted, whichever face it came through.
+
+    The type is that of the declared `assistant`, or the caller's own `schema`, or plain text where
+    neither is given. `owner` is the key that asked (promise: nobody else reads the answer).
+    `sources` are shown in `started`; `face` is what a face needs to know again when it is read.
+    """
+
+    messages: Messages
+    assistant: str | None = None
+    schema: RawSchema | None = None
+    max_tokens: int | None = None
+    sampling: Sampling = Sampling()
+    pace: Pace = Pace("token")
+    conversation: str | None = None
+    soft_landing: bool = True
+    background: bool = False
+    owner: str = ""
+    sources: list[Json] = []
+    face: dict[str, Json] = {}
+
+    def fingerprint(self) -> str:
+        """Equal for equal requests: what an idempotency key is held against."""
+        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()

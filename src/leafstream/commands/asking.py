@@ -1,0 +1,45 @@
+"""`leafstream ask` and `leafstream chat`."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+URL = Annotated[
+    str,
+    typer.Option(
+        envvar="LEAFSTREAM_URL",
+        help="The server to ask; without one there, a model is loaded here.",
+    ),
+]
+HERE = "http://127.0.0.1:8000"
+
+
+def ask(
+    context: typer.Context,
+    assistant: Annotated[str, typer.Argument(help="The assistant's name.")],
+    file: Annotated[Path | None, typer.Option(help="Python file that declares assistants.")] = None,
+    url: URL = HERE,
+    max_tokens: Annotated[int | None, typer.Option(help="The longest answer, in tokens.")] = None,
+    seed: Annotated[int | None, typer.Option(help="For the same answer again.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
+) -> None:
+    """Ask an assistant once; its input's fields are options: --location city."""
+    from leafstream.terminal import Options, ask_once  # noqa: PLC0415
+
+    options = Options(url, file, max_tokens, seed, json)
+    asyncio.run(ask_once(assistant, context.args, options))
+
+
+def chat(
+    assistant: Annotated[str, typer.Argument(help="A plain-text assistant.")] = "chat",
+    file: Annotated[Path | None, typer.Option(help="Python file that declares assistants.")] = None,
+    url: URL = HERE,
+) -> None:
+    """Hold a conversation in the terminal."""
+    from leafstream.terminal import Options, hold_conversation  # noqa: PLC0415
+
+    asyncio.run(hold_conversation(assistant, Options(url, file)))

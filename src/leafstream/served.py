@@ -1,0 +1,65 @@
+"""What `leafstream serve` serves: the assistants and faces of a Python file or a bundled app."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import msgspec
+from fastapi import APIRouter
+
+from leafstream.assistant import Assistant
+from leafstream.errors import LeafstreamError, SetupError
+from leafstream.faces.parts import Face, Parts
+
+BUNDLED = ("default", "leafresh")
+
+
+class Served(msgspec.Struct, frozen=True):
+    """Assistants by name, and the routers of the faces that were declared with them."""
+
+    assistants: dict[str, Assistant]
+    routers: tuple[Callable[[Parts], APIRouter], ...] = ()
+
+
+def read_served(source: str | Path | None = None) -> Served:
+    """What a Python file declares, or a bundled app by name. Raises SetupError with the reason."""
+    if source is None or str(source) in BUNDLED:
+        return declared(importlib.import_module(f"leafstream.apps.{source or 'default'}"))
+    return declared(_module(Path(source)))
+
+
+def declared(module: ModuleType) -> Served:
+    """The module-level assistants and faces. Raises SetupError where there is no assistant."""
+    values = vars(module)
+    assistants = {name: value for name, value in values.items() if isinstance(value, Assistant)}
+    if not assistants:
+        raise SetupError(
+            f"{module.__file__} declares no assistant; write e.g. chat = Assistant(instructions=…)"
+        )
+    return Served(assistants, tuple(v.router for v in values.values() if isinstance(v, Face)))
+
+
+def _module(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise SetupError(
+            f"there is no file {path}; give the Python file that declares assistants, or one of: "
+            + ", ".join(BUNDLED)
+        )
+    name = f"leafstream_assistants_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise SetupError(f"{path} is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module  # pydantic looks up forward references there
+    try:
+        spec.loader.exec_module(module)
+    except LeafstreamError as error:
+        raise SetupError(f"{path}: {error.message}") from error
+    except Exception as error:
+        raise SetupError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
