@@ -12,7 +12,7 @@ SOURCE = Path(__file__).parents[1] / "src" / "leafstream"
 LAYERS = [
     ["pointer", "errors", "events", "messages", "sampling", "canonical", "schema", "settings"],
     ["prompt", "plan", "landing", "assistant", "ask", "decoder", "models"],
-    ["engines"],
+    ["engines", "engine_choice"],
     ["draft", "answer"],
     ["log", "store"],
     ["slots", "turns", "runs"],

@@ -7,14 +7,13 @@ import errno
 import ipaddress
 import logging
 import socket
-from pathlib import Path
 
 import uvicorn
 
 from leafstream.app import LeafstreamApp
-from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
+from leafstream.engine_choice import open_engine
 from leafstream.errors import SetupError
-from leafstream.models.fetch import Progress, cache_folder, resolve
+from leafstream.models.fetch import Progress
 from leafstream.served import Served
 from leafstream.settings import Settings
 from leafstream.store.conversations import Conversations
@@ -98,22 +97,6 @@ async def open_app(
     return LeafstreamApp(settings, engine, served, store)
 
 
-async def open_engine(settings: Settings, progress: Progress | None = None) -> LlamaCppEngine:
-    """Fetch the model where it is not there yet, check it and load it. Raises SetupError."""
-    cache = cache_folder(settings.cache_folder)
-    path = await asyncio.to_thread(
-        resolve, settings.model, cache=cache, progress=progress, offline=settings.offline
-    )
-    options = LlamaCppOptions(
-        name=_name(settings.model, path),
-        context_window=settings.context_window,
-        slots=settings.slots,
-        threads=settings.threads,
-        chat_template=_template(settings.chat_template),
-    )
-    return await LlamaCppEngine.open(path, options)
-
-
 def bound_socket(host: str, port: int) -> socket.socket:
     """A socket that holds the port, not listening yet. Raises SetupError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -144,17 +127,3 @@ def _bind_message(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EACCES:
         return f"port {port} needs rights this user lacks; set LEAFSTREAM_PORT above 1023"
     return f"cannot listen on {host}:{port}: {error.strerror or error}; set LEAFSTREAM_HOST"
-
-
-def _name(spec: str, path: Path) -> str:
-    """What to call a model: its short name, or its file's name without a path."""
-    return spec if spec.isascii() and spec.replace("-", "").isalnum() else path.stem
-
-
-def _template(path: Path | None) -> str | None:
-    if path is None:
-        return None
-    try:
-        return path.read_text()
-    except OSError as error:
-        raise SetupError(f"the chat template {path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,75 @@
+"""Which engine the settings ask for, opened: the one place that knows them all."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from leafstream.engines.base import Engine
+from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
+from leafstream.engines.scripted import Play, ScriptedEngine
+from leafstream.errors import SetupError
+from leafstream.models.fetch import Progress, cache_folder, resolve
+from leafstream.settings import Settings
+
+
+async def open_engine(settings: Settings, progress: Progress | None = None) -> Engine:
+    """The engine, ready to write. Raises SetupError with what to do where it cannot be had."""
+    if settings.model.startswith("scripted:"):
+        return _scripted(settings)
+    return await _llamacpp(settings, progress)
+
+
+class _Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What may stand behind a script's name: `?delay=0.02&slots=50`."""
+
+    delay: float = 0.02
+    slots: int | None = None
+    cap: int | None = None
+
+
+def _scripted(settings: Settings) -> ScriptedEngine:
+    """`scripted:FILE`: plays the text of a file, for trying clients without a model."""
+    url = urlsplit(settings.model.removeprefix("scripted:"))
+    try:
+        script = Path(url.path).read_text()
+        told = msgspec.convert(dict(parse_qsl(url.query)), _Pace, strict=False)
+    except (OSError, ValueError) as error:
+        raise SetupError(f"LEAFSTREAM_MODEL={settings.model}: {error}") from None
+    window = settings.context_window or 2048
+    slots = told.slots or settings.slots
+    play = Play(delay=told.delay, cap=told.cap, slots=slots, context_window=window)
+    return ScriptedEngine(script, play)
+
+
+async def _llamacpp(settings: Settings, progress: Progress | None) -> Engine:
+    """Fetch the model where it is not there yet, check it and load it."""
+    cache = cache_folder(settings.cache_folder)
+    path = await asyncio.to_thread(
+        resolve, settings.model, cache=cache, progress=progress, offline=settings.offline
+    )
+    options = LlamaCppOptions(
+        name=_name(settings.model, path),
+        context_window=settings.context_window,
+        slots=settings.slots,
+        threads=settings.threads,
+        chat_template=_template(settings.chat_template),
+    )
+    return await LlamaCppEngine.open(path, options)
+
+
+def _name(spec: str, path: Path) -> str:
+    """What to call a model: its short name, or its file's name without a path."""
+    return spec if spec.isascii() and spec.replace("-", "").isalnum() else path.stem
+
+
+def _template(path: Path | None) -> str | None:
+    if path is None:
+        return None
+    try:
+        return path.read_text()
+    except OSError as error:
+        raise SetupError(f"the chat template {path} cannot be read: {error.strerror}") from None
