@@ -15,7 +15,7 @@ $(READY): pyproject.toml | $(BIN)/pip
 	@touch $@
 
 $(DEV_READY): pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,postgres]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,postgres,redis]'
 	@touch $@ $(READY)
 
 .PHONY: serve

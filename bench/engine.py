@@ -21,6 +21,8 @@ from leafstream.app import LeafstreamApp
 from leafstream.client import Client
 from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
 from leafstream.events import TextAppended
+from leafstream.log import Log
+from leafstream.log.memory import MemoryStorage
 from leafstream.messages import Message
 from leafstream.models.fetch import cache_folder, resolve
 from leafstream.sampling import Sampling
@@ -80,7 +82,7 @@ async def rows() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as folder:
         settings = Settings(_env_file=None, database_url=f"sqlite:///{folder}/bench.db")  # type: ignore[call-arg]
         store = await Conversations.open(settings.database)
-        app = LeafstreamApp(settings, engine, Served({"chat": chat}), store)
+        app = LeafstreamApp(settings, engine, Served({"chat": chat}), store, Log(MemoryStorage()))
         async with Listening(app) as url, Client(url) as client:
             for _ in range(REPEATS):
                 for streams in (1, 4):

@@ -19,6 +19,8 @@ from leafstream.engines.base import Engine
 from leafstream.engines.scripted import ScriptedEngine
 from leafstream.events import Event, decode
 from leafstream.faces.parts import Parts
+from leafstream.log import Log
+from leafstream.log.choice import open_storage
 from leafstream.served import Served
 from leafstream.server import Listening
 from leafstream.settings import Settings
@@ -78,11 +80,16 @@ async def house(
     **settings: Any,
 ) -> AsyncIterator[House]:
     """A server over a database in `folder`; what is in `settings` differs from the defaults."""
-    given = {"database_url": f"sqlite:///{folder / 'test.db'}", **settings}
+    given = {
+        "database_url": f"sqlite:///{folder / 'test.db'}",
+        "drain_seconds": 0.0,
+        **settings,
+    }
     read = Settings(_env_file=None, **given)  # type: ignore[call-arg]
     store = await Conversations.open(read.database)
     engine = engine or ScriptedEngine(PAIR_TEXT)
-    app = LeafstreamApp(read, engine, Served(assistants or ASSISTANTS, routers), store)
+    log = Log(await open_storage(read.answers))
+    app = LeafstreamApp(read, engine, Served(assistants or ASSISTANTS, routers), store, log)
     async with (
         Listening(app) as url,
         httpx2.AsyncClient(base_url=url, timeout=30, trust_env=False) as http,

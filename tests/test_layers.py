@@ -10,12 +10,22 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "leafstream"
 
 LAYERS = [
-    ["pointer", "errors", "events", "messages", "sampling", "canonical", "schema", "settings"],
+    [
+        "pointer",
+        "errors",
+        "events",
+        "messages",
+        "piece",
+        "sampling",
+        "canonical",
+        "schema",
+        "settings",
+    ],
     ["prompt", "plan", "landing", "assistant", "ask", "decoder", "models"],
     ["engines", "engine_choice"],
     ["draft", "answer"],
     ["log", "store"],
-    ["slots", "turns", "runs"],
+    ["slots", "writer", "runs", "rounds"],
     ["faces", "served", "app", "server"],
     ["client", "reporting", "terminal", "commands", "cli", "apps"],
 ]

@@ -17,7 +17,7 @@ from leafstream.decoder.closing import least
 from leafstream.draft import Draft, Job, Prepared, Step
 from leafstream.engines.base import Chunk, Engine, Prompt
 from leafstream.errors import EngineError, EngineUnavailable, LeafstreamError
-from leafstream.events import Event, Noticed, Started
+from leafstream.events import Event, Noticed, Plan, Started
 from leafstream.landing import Room, land
 from leafstream.messages import Messages
 from leafstream.plan import Budget, droppable, without_oldest
@@ -74,13 +74,25 @@ def started(job: Job, prepared: Prepared, engine: Engine) -> list[Event]:
     return events
 
 
-async def write(
-    job: Job, prepared: Prepared, engine: Engine, queued: float = 0.0
-) -> AsyncGenerator[Step, None]:
-    """Write the answer; the last event of the last step is Finished or Failed."""
-    draft = Draft(job, prepared, queued)
+async def prepare_again(job: Job, plan: Plan, engine: Engine) -> Prepared:
+    """What `prepare` gave when the answer was begun, of which its plan was told."""
+    prompt = await engine.prompt(without_oldest(job.messages, plan.dropped_turns))
+    landing = None
+    if job.schema is not None and plan.tightened is not None:
+        landing = land(job.schema, Room(plan.max_tokens, _chars_per_token(prompt)))
+    return Prepared(prompt, plan, landing.schema if landing is not None else job.schema)
+
+
+async def write(draft: Draft, engine: Engine, patience: float = 30.0) -> AsyncGenerator[Step, None]:
+    """Write the answer; the last event of the last step is Finished or Failed.
+
+    An engine that went away is waited for, `patience` seconds from its last token.
+    """
     idle = 0
+    deadline = time.monotonic() + patience
     try:
+        if not draft.is_open():
+            yield draft.end()
         while draft.is_open():
             before = draft.num_tokens
             try:
@@ -88,16 +100,15 @@ async def write(
                     async for step in steps:
                         yield step
             except EngineUnavailable:
-                idle = 0 if draft.num_tokens > before else idle + 1
-                if idle >= MAX_IDLE_CONTINUATIONS:
+                if time.monotonic() >= deadline:
                     raise
-                await asyncio.sleep(BACKOFF_SECONDS * 2**idle)
-            else:
-                idle = 0 if draft.num_tokens > before else idle + 1
-            if draft.is_open():
-                yield _continued(idle)
-            else:
-                yield draft.end()
+                if draft.num_tokens > before:
+                    deadline = time.monotonic() + patience
+                    yield Step([Noticed("continued", "the engine was lost; the text goes on")])
+                await asyncio.sleep(BACKOFF_SECONDS)
+                continue
+            idle = 0 if draft.num_tokens > before else idle + 1
+            yield _continued(idle) if draft.is_open() else draft.end()
     except LeafstreamError as error:
         yield draft.failed(error)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -12,11 +13,13 @@ from leafstream import __version__
 from leafstream.engines.base import Engine
 from leafstream.faces import conversations, failures, native
 from leafstream.faces.parts import Parts
-from leafstream.log import MemoryLog
-from leafstream.runs import Limits, Runs
+from leafstream.log import Log
+from leafstream.rounds import Rounds
+from leafstream.runs import Runs
 from leafstream.served import Served
 from leafstream.settings import Settings
 from leafstream.store.conversations import Conversations
+from leafstream.writer import Limits
 
 
 class LeafstreamApp(FastAPI):
@@ -28,11 +31,21 @@ class LeafstreamApp(FastAPI):
         engine: Engine,
         served: Served,
         store: Conversations,
+        log: Log,
     ) -> None:
         super().__init__(title="leafstream", version=__version__, lifespan=_lifespan)
         self.engine = engine
-        log = MemoryLog(settings.keep_seconds)
-        limits = Limits(settings.queue, settings.grace_seconds)
+        limits = Limits(
+            queue=settings.queue,
+            share=settings.share,
+            grace=settings.grace_seconds,
+            first_token=settings.first_token_seconds,
+            total=settings.total_seconds,
+            patience=settings.engine_patience_seconds,
+            takeover=settings.takeover_seconds,
+        )
+        self.log = log
+        self.settings = settings
         self.store = store
         self.runs = Runs(engine, log, served.assistants, store, limits)
         failures.install(self)
@@ -64,9 +77,14 @@ class LeafstreamApp(FastAPI):
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     assert isinstance(app, LeafstreamApp)
+    app.log.start()
+    rounds = asyncio.create_task(Rounds(app.settings, app.runs, app.log, app.store).make_always())
     try:
         yield
     finally:
-        await app.runs.close()
+        await app.runs.drain(0)
+        rounds.cancel()
+        await asyncio.wait({rounds})
         await app.engine.close()
+        await app.log.close()
         await app.store.close()

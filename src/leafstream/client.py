@@ -12,8 +12,7 @@ import httpx2
 import msgspec
 
 from leafstream.errors import EngineUnavailable, InvalidRequest, LeafstreamError, NotFound
-from leafstream.events import KINDS, Event, decode
-from leafstream.log import is_terminal
+from leafstream.events import KINDS, Event, decode, is_terminal
 from leafstream.pointer import Json
 
 MAX_RECONNECTS = 8

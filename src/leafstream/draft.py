@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -29,6 +30,7 @@ from leafstream.events import (
     ValueSet,
 )
 from leafstream.messages import Messages
+from leafstream.piece import Piece
 from leafstream.pointer import Json
 from leafstream.schema import Schema
 
@@ -59,11 +61,10 @@ class Prepared(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What one piece of model text led to; `text` and `tokens` are the raw piece."""
+    """What one piece of model text led to."""
 
     events: list[Event]
-    text: str = ""
-    tokens: tuple[int, ...] = ()
+    piece: Piece | None = None
 
 
 class Written(msgspec.Struct):
@@ -102,9 +103,11 @@ class Written(msgspec.Struct):
 
 
 class Draft:
-    def __init__(self, job: Job, prepared: Prepared, queued: float = 0.0) -> None:
+    def __init__(
+        self, job: Job, prepared: Prepared, queued: float = 0.0, elapsed: float = 0.0
+    ) -> None:
         self._job = job
-        self._plan = prepared.plan
+        self.plan = prepared.plan
         self._prepared = prepared
         self._sampling = job.ask.sampling
         self._decoder = JsonDecoder(job.schema) if job.schema else TextDecoder()
@@ -116,13 +119,18 @@ class Draft:
         self._finish: Finish | None = None
         self._retried = False
         self._cached = 0
-        self._begun = time.monotonic()
+        self._begun = time.monotonic() - elapsed
         self._queued = queued
         self._first_token: float | None = None
 
     def is_open(self) -> bool:
         """Whether more text is wanted."""
         return self._finish is None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether the model has written anything."""
+        return self._spent > 0
 
     @property
     def num_tokens(self) -> int:
@@ -141,7 +149,7 @@ class Draft:
         """What to ask of the engine next."""
         return Generation(
             prompt=self._prepared.prompt,
-            max_tokens=self._plan.max_tokens - self._written.num_tokens,
+            max_tokens=self.plan.max_tokens - self._written.num_tokens,
             sampling=self._sampling,
             schema=self._prepared.grammar,
             prefix=self._written.prefix(),
@@ -153,6 +161,11 @@ class Draft:
         now = time.monotonic()
         if self._first_token is None and chunk.text:
             self._first_token = now - self._begun
+        paced = self._pacer.feed(self._decode(chunk), now)
+        piece = Piece(chunk.text, chunk.num_tokens, chunk.tokens, chunk.finish == "stop")
+        return Step(paced, piece)
+
+    def _decode(self, chunk: Chunk) -> list[Event]:
         self._written.add(chunk)
         self._spent += chunk.num_tokens
         self._cached = max(self._cached, chunk.cached_tokens)
@@ -160,13 +173,12 @@ class Draft:
         if events and isinstance(events[-1], TextAppended):
             self._path = events[-1].path
         self._decide(chunk)
-        paced = self._pacer.feed([*events, *self._watched(chunk)], now)
-        return Step(paced, chunk.text, chunk.tokens)
+        return [*events, *self._watched(chunk)]
 
     def _decide(self, chunk: Chunk) -> None:
         if self._decoder.complete or chunk.finish == "stop":
             self._finish = "stop"
-        elif self._written.num_tokens >= self._plan.max_tokens:
+        elif self._written.num_tokens >= self.plan.max_tokens:
             self._finish = "length"
 
     def _watched(self, chunk: Chunk) -> list[Event]:
@@ -203,8 +215,15 @@ class Draft:
         path, message = wrong[0]
         start = start_of(prefix, path)
         kept = self._written.cut_back(prefix[:start] if start and path else "")
-        if self._retried or self._plan.max_tokens - kept.num_tokens < (self._plan.min_tokens or 1):
+        if self._retried or self.plan.max_tokens - kept.num_tokens < (self.plan.min_tokens or 1):
             raise _invalid(closing, wrong)
+        self._go_back(kept)
+        said = f"{path or 'the answer'} was not valid and is written again: {message}"
+        value = self._decoder.value if kept.text else None
+        events = [*self._pacer.flush(), Noticed("retried", said, path), ValueSet("", value)]
+        return Step(events, Piece("", keep=len(kept.text)))
+
+    def _go_back(self, kept: Written) -> None:
         self._retried = True
         self._written = kept
         self._decoder = JsonDecoder(self._job.schema)
@@ -214,9 +233,26 @@ class Draft:
         temperature = max(self._sampling.temperature or 0.0, RETRY_TEMPERATURE)
         seed = (self._sampling.seed or 0) + RETRY_SEED_STEP
         self._sampling = msgspec.structs.replace(self._sampling, temperature=temperature, seed=seed)
-        said = f"{path or 'the answer'} was not valid and is written again: {message}"
-        value = self._decoder.value if kept.text else None
-        return Step([*self._pacer.flush(), Noticed("retried", said, path), ValueSet("", value)])
+
+    def resume(self, pieces: Sequence[Piece], sent: Sequence[Event]) -> Step:
+        """Take in what was written elsewhere, of which `sent` was told; what is still to be told.
+
+        The draft is then where the one was that wrote it, at its last piece.
+        """
+        decoded: list[Event] = []
+        for piece in pieces:
+            if piece.keep is not None:
+                self._go_back(self._written.cut_back(self._written.text[: piece.keep]))
+                decoded = []
+            chunk = Chunk(
+                piece.text, piece.num_tokens, piece.tokens, "stop" if piece.stop else None
+            )
+            decoded += self._decode(chunk)
+        rest = unsent(decoded, sent)
+        if rest is None:
+            rest = [ValueSet("", self._decoder.value)]
+        said = Noticed("taken_over", "another process wrote this; it goes on here")
+        return Step([said, *self._pacer.feed(rest, time.monotonic())])
 
     def _flushed(self, events: list[Event]) -> list[Event]:
         return [*self._pacer.feed(events, time.monotonic()), *self._pacer.flush()]
@@ -230,13 +266,53 @@ class Draft:
             complete=not cut and not missing,
             cut=cut,
             missing=missing,
-            usage=Usage(self._plan.prompt_tokens, self._spent, self._cached),
+            usage=Usage(self.plan.prompt_tokens, self._spent, self._cached),
             timings=Timings(round(self._queued, 4), first and round(first, 4), round(total, 4)),
         )
 
     def failed(self, error: LeafstreamError) -> Step:
         """The terminal event for an error, after everything that was still held back."""
         return Step([*self._pacer.flush(), failure(error)])
+
+
+def unsent(decoded: Sequence[Event], sent: Sequence[Event]) -> list[Event] | None:
+    """What of `decoded` is not in `sent`, which holds a beginning of it, perhaps at another pace.
+
+    None where `sent` is something else: whoever folds it must be given the value anew.
+    """
+    rest = deque(event for event in decoded if isinstance(event, TextAppended | ValueSet))
+    for event in _since_retry(sent):
+        if isinstance(event, ValueSet):
+            if not rest or rest.popleft() != event:
+                return None
+        elif not _taken_from(rest, event):
+            return None
+    return list(rest)
+
+
+def _taken_from(rest: deque[TextAppended | ValueSet], event: TextAppended) -> bool:
+    """Take a text off the front of `rest`, which may hold it in other parts."""
+    text = event.text
+    while text:
+        first = rest.popleft() if rest else None
+        if not isinstance(first, TextAppended) or first.path != event.path:
+            return False
+        told = min(len(first.text), len(text))
+        if first.text[:told] != text[:told]:
+            return False
+        if first.text[told:]:
+            rest.appendleft(TextAppended(first.path, first.text[told:]))
+        text = text[told:]
+    return True
+
+
+def _since_retry(sent: Sequence[Event]) -> list[TextAppended | ValueSet]:
+    """The texts and values since the answer last went back, which is told as a value of all."""
+    begun = 0
+    for place, event in enumerate(sent):
+        if isinstance(event, Noticed) and event.code == "retried":
+            begun = place + 2
+    return [event for event in sent[begun:] if isinstance(event, TextAppended | ValueSet)]
 
 
 def failure(error: LeafstreamError) -> Failed:

@@ -8,7 +8,12 @@ LeafstreamError                 code, status, retryable, message, param
 │   ├── NotFound                no such assistant, answer, conversation, route
 │   ├── Conflict                the state of the thing forbids it
 │   └── BodyTooLarge
-├── Overloaded                  no slot and no place in the queue (429/503, Retry-After)
+├── Overloaded                  no slot and no place in the queue (503, Retry-After)
+├── RateLimited                 this caller has its share already (429, Retry-After)
+├── DeadlineExceeded            it took longer than it may
+├── LogUnavailable              what keeps the answers cannot be reached or is full
+├── Interrupted                 its process died too long ago to go on
+├── Fenced                      another process writes this answer now
 ├── InvalidAnswer               the model's answer is not valid for its type
 └── EngineError                 the engine failed
     ├── EngineUnavailable       not there, or not any more; asking again may work
@@ -108,3 +113,39 @@ class EngineRefused(EngineError):
     code = "engine_refused"
     status = 422
     retryable = False
+
+
+class Fenced(LeafstreamError):
+    """Another process writes this answer now; this one has nothing more to say about it."""
+
+    code = "fenced"
+
+
+class LogUnavailable(LeafstreamError):
+    code = "log_unavailable"
+    status = 503
+    retryable = True
+
+
+class RateLimited(LeafstreamError):
+    """This key has as many answers running, or asks as often, as it may."""
+
+    code = "rate_limited"
+    status = 429
+    retryable = True
+
+    def __init__(self, message: str, *, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class DeadlineExceeded(LeafstreamError):
+    code = "deadline_exceeded"
+    status = 504
+    retryable = True
+
+
+class Interrupted(LeafstreamError):
+    code = "interrupted"
+    status = 503
+    retryable = True

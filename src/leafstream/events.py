@@ -118,6 +118,11 @@ class Cancelled(msgspec.Struct, frozen=True):
 Terminal = Finished | Failed | Cancelled
 Event = Started | Queued | TextAppended | ValueSet | Noticed | Terminal
 
+
+def is_terminal(event: Event) -> bool:
+    return isinstance(event, Finished | Failed | Cancelled)
+
+
 KINDS: dict[str, type[Event]] = {
     cls.kind: cls
     for cls in (

@@ -1,9 +1,13 @@
-"""Runs: answers being written, owned by the process and not by any connection.
+"""Runs: answers being written, owned by a process and not by any connection.
 
 Theory of operation. `start` refuses what can be refused, opens the answer in the log and makes a
-task; from then on the answer ends exactly once, in the log, whatever happens. The task waits for
-a slot, writes, and appends each step. Readers are counted: an answer that nobody has read for the
-grace period is cancelled, and its slot is free when the engine has let go.
+task; from then on the answer ends exactly once, in the log, whatever happens. Readers are counted:
+an answer that nobody reads for the grace period, here or in another process, is cancelled, and its
+slot is free when the engine has let go.
+
+A process that dies leaves its answers unfinished, and one that drains leaves them so on purpose.
+Any process that finds one claims it and goes on from the raw text in the log; the epoch of its
+claim fences off the earlier writer, should it wake up again.
 """
 
 from __future__ import annotations
@@ -12,42 +16,49 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import aclosing, contextmanager
 
-import msgspec
-
-from leafstream.answer import prepare, started, write
 from leafstream.ask import Ask
 from leafstream.assistant import Assistant, find, inline
-from leafstream.draft import Job, Prepared, failure
+from leafstream.draft import Job, failure
 from leafstream.engines.base import Engine
-from leafstream.errors import Conflict, LeafstreamError, NotFound
-from leafstream.events import Cancelled, Event, Finished, Queued
-from leafstream.log import Log, Opening, is_terminal
+from leafstream.errors import (
+    Conflict,
+    DeadlineExceeded,
+    Fenced,
+    Interrupted,
+    LeafstreamError,
+    NotFound,
+    Overloaded,
+)
+from leafstream.events import Cancelled, Event, Queued, is_terminal
+from leafstream.log import Claim, Log, Opening
 from leafstream.slots import Slots
-from leafstream.store.conversations import Conversations, Exchange
-from leafstream.turns import Turns
+from leafstream.store.conversations import Conversations
+from leafstream.writer import Limits, Writer
 
 logger = logging.getLogger("leafstream.runs")
 
 
-class Limits(msgspec.Struct, frozen=True):
-    """`queue` answers may wait; one that nobody reads for `grace` seconds is cancelled."""
-
-    queue: int = 64
-    grace: float = 10.0
-
-
 class _Run:
-    """A running answer's task and who reads it."""
+    """A running answer: its task, who reads it, and how it ends when it is stopped.
 
-    def __init__(self, task: asyncio.Task[None], *, background: bool) -> None:
-        self.task = task
-        self.background = background
+    `ending` None leaves it unfinished, for another process to go on with.
+    """
+
+    def __init__(self, claim: Claim, job: Job) -> None:
+        self.claim = claim
+        self.job = job
+        self.task: asyncio.Task[None] | None = None
         self.readers = 0
-        self.reason = "cancelled"
+        self.ending: Event | None = Cancelled("cancelled")
         self.leaving: asyncio.TimerHandle | None = None
+
+    def stop(self, ending: Event | None) -> None:
+        assert self.task is not None
+        self.ending = ending
+        self.task.cancel()
 
 
 def new_id() -> str:
@@ -66,15 +77,15 @@ class Runs:
         conversations: Conversations | None = None,
         limits: Limits | None = None,
     ) -> None:
-        self._engine = engine
         self._log = log
         self._assistants = assistants
-        self._conversations = conversations
         self._limits = limits or Limits()
-        self._slots = Slots(engine.slots, self._limits.queue)
-        self._turns = Turns()
+        self._slots = Slots(engine.slots, self._limits.queue, self._limits.share)
+        self._writer = Writer(engine, log, self._slots, conversations, self._limits)
         self._runs: dict[str, _Run] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
         self._starting = 0
+        self.draining = False
 
     @property
     def num_running(self) -> int:
@@ -84,40 +95,45 @@ class Runs:
     def num_free_slots(self) -> int:
         return self._slots.num_free
 
+    @property
+    def num_waiting(self) -> int:
+        return self._slots.num_waiting
+
+    # Starting
+
     async def start(self, ask: Ask, key: str | None = None) -> str:
-        """Begin an answer; its id. Raises InvalidRequest, Overloaded or EngineError.
+        """Begin an answer; its id. Raises InvalidRequest, Overloaded, RateLimited or EngineError.
 
         Without `ask.background` it lives only while it is read, and for the grace period. An
         answer to a conversation that is busy waits for its turn and is prepared then. The same
         ask under the same idempotency `key` is the answer that it was the first time.
         """
+        if self.draining:
+            raise Overloaded("this server is stopping; try again", retry_after=1)
         job = self._job(new_id(), ask)
-        opening = Opening(job.id, ask, time.time(), key)
-        self._slots.check(self._starting)
+        self._slots.check(ask.owner, self._starting)
         self._starting += 1
-        ahead = self._turns.num_ahead(ask.conversation)
-        if not ahead:
-            await self._turns.take(ask.conversation)
         try:
-            ready = None if ahead else await self._prepare(job)
-            answer = await self._log.open(opening)
-            if answer == job.id:
-                first = [Queued(ahead)] if ready is None else started(*ready, self._engine)
-                await self._log.append(answer, first)
-        except BaseException:
-            if not ahead:
-                self._turns.release(job.ask.conversation)
-            raise
+            busy = await self._log.ahead(ask.conversation)
+            ready = None if busy else await self._writer.prepare(job)
+            opening = Opening(job.id, ask, time.time(), key)
+            claim = await self._log.open(opening)
+            if claim.answer != job.id:
+                return claim.answer
+            ahead = await self._log.ahead(ask.conversation, job.id)
+            if ahead:
+                ready = None
+                await self._log.append(claim, [Queued(ahead)])
         finally:
             self._starting -= 1
-        if answer != job.id:
-            if not ahead:
-                self._turns.release(job.ask.conversation)
-            return answer
-        task = asyncio.create_task(self._run(job, ready), name=answer)
-        run = self._runs[answer] = _Run(task, background=ask.background)
-        self._watch(answer, run)
-        return answer
+        self._begin(_Run(claim, job), self._writer.begin(claim, job, ready))
+        return job.id
+
+    def _begin(self, run: _Run, work: Coroutine[None, None, None]) -> None:
+        answer = run.claim.answer
+        self._runs[answer] = run
+        run.task = asyncio.create_task(self._guarded(run, work), name=answer)
+        self._watch(run)
 
     def _job(self, answer: str, ask: Ask) -> Job:
         assistant = Assistant() if ask.schema is None else inline(ask.schema)
@@ -132,89 +148,94 @@ class Runs:
             raise NotFound(f"there is no answer {answer!r}, or it is kept no longer", param="id")
         return opening
 
-    async def _prepare(self, job: Job) -> tuple[Job, Prepared]:
-        """The job with its conversation's turns before its own, and the plan of it."""
-        conversation = job.ask.conversation
-        if conversation is not None and self._conversations is not None:
-            history = await self._conversations.messages(conversation)
-            turns = (*job.messages[:-1], *history, job.messages[-1])
-            job = msgspec.structs.replace(job, messages=turns)
-        return job, await prepare(job, self._engine)
+    # Writing
 
-    async def _run(self, job: Job, ready: tuple[Job, Prepared] | None) -> None:
-        has_turn = ready is not None
+    async def _guarded(self, run: _Run, work: Coroutine[None, None, None]) -> None:
+        """Whatever ends the work, the log has exactly one end of the answer, or another writer."""
+        claim = run.claim
         try:
-            if ready is None:
-                await self._turns.take(job.ask.conversation)
-                has_turn = True
-                ready = await self._prepare(job)
-                await self._append(job.id, started(*ready, self._engine))
-            await self._write(*ready)
+            async with asyncio.timeout(self._limits.total):
+                await work
         except asyncio.CancelledError:
-            await self._end(job.id, Cancelled(self._runs[job.id].reason))
+            if run.ending is not None:
+                await self._end(claim, run.ending)
+        except Fenced:
+            logger.info("answer %s is written by another process", claim.answer)
+        except TimeoutError:
+            late = DeadlineExceeded(f"the answer took longer than {self._limits.total:g} seconds")
+            await self._end(claim, failure(late))
         except LeafstreamError as error:
-            await self._end(job.id, failure(error))
+            await self._end(claim, failure(error))
         except Exception as error:
-            logger.exception("answer %s failed", job.id)
-            await self._end(job.id, failure(LeafstreamError(f"internal error: {error!r}")))
+            logger.exception("answer %s failed", claim.answer)
+            await self._end(claim, failure(LeafstreamError(f"internal error: {error!r}")))
         finally:
-            if has_turn:
-                self._turns.release(job.ask.conversation)
-            self._unwatch(self._runs.pop(job.id))
+            self._over(run)
 
-    async def _end(self, answer: str, event: Event) -> None:
-        if not is_terminal((await self._log.events(answer))[-1]):
-            await self._append(answer, [event])
-
-    async def _write(self, job: Job, prepared: Prepared) -> None:
-        arrived = time.monotonic()
-        async with aclosing(self._slots.acquire()) as positions:
-            async for position in positions:
-                await self._append(job.id, [Queued(position)])
+    async def _end(self, claim: Claim, event: Event) -> None:
         try:
-            waited = time.monotonic() - arrived
-            async with aclosing(write(job, prepared, self._engine, waited)) as steps:
-                async for step in steps:
-                    if step.events and isinstance(step.events[-1], Finished):
-                        await self._keep(job, prepared, step.events[-1])
-                    await self._log.append(job.id, step.events, step.text)
-                    self._note_end(job.id, step.events)
-        finally:
-            self._slots.release()
-
-    async def _keep(self, job: Job, prepared: Prepared, finished: Finished) -> None:
-        """Make the exchange durable before anybody is told that it is finished."""
-        conversation = job.ask.conversation
-        if conversation is None or self._conversations is None:
+            await self._log.append(claim, [event])
+            await self._log.flush(claim)
+        except Fenced:
             return
-        asked = job.messages[-1].content
-        exchange = Exchange(job.id, asked, finished.value, prepared.plan, finished.usage)
+        logger.info("answer %s %s", claim.answer, event.kind)
+
+    def _over(self, run: _Run) -> None:
+        del self._runs[run.claim.answer]
+        self._unwatch(run)
+        self._log.ended(run.claim)
+        self._writer.turn_is_over()
+
+    # Taking over
+
+    async def take_over(self) -> int:
+        """Go on with answers whose process died; how many there were."""
+        count = 0
+        for answer in await self._log.orphans():
+            claim = await self._log.claim(answer)
+            if claim is not None:
+                await self._resume(claim)
+                count += 1
+        return count
+
+    async def _resume(self, claim: Claim) -> None:
+        opening = await self._log.opening(claim.answer)
+        logger.info("answer %s is taken over", claim.answer)
         try:
-            await self._conversations.add(conversation, exchange)
-        except NotFound:
-            logger.info("answer %s: its conversation was deleted meanwhile", job.id)
+            job = self._job(claim.answer, opening.ask)
+            if time.time() - opening.created > self._limits.takeover:
+                raise Interrupted("the server stopped while this was written; ask again")
+        except LeafstreamError as error:
+            await self._end(claim, failure(error))
+            self._log.ended(claim)
+            return
+        run = _Run(claim, job)
+        self._begin(run, self._writer.go_on(claim, job, opening.created))
 
-    async def _append(self, answer: str, events: list[Event]) -> None:
-        await self._log.append(answer, events)
-        self._note_end(answer, events)
-
-    def _note_end(self, answer: str, events: list[Event]) -> None:
-        if events and is_terminal(events[-1]):
-            logger.info("answer %s %s", answer, events[-1].kind)
+    # Ending
 
     async def cancel(self, answer: str, reason: str = "cancelled by the client") -> None:
-        """End a running answer; returns when its slot is free. Raises NotFound or Conflict."""
-        await self._log.opening(answer)
-        run = self._runs.get(answer)
-        if run is None:
-            raise Conflict(f"the answer {answer!r} is over", param="id")
-        self._stop(run, reason)
-        await asyncio.wait({run.task})
+        """End a running answer, wherever it runs; returns when its slot is free.
 
-    @staticmethod
-    def _stop(run: _Run, reason: str) -> None:
-        run.reason = reason
-        run.task.cancel()
+        Raises NotFound or Conflict.
+        """
+        run = self._runs.get(answer)
+        if run is not None and run.task is not None:
+            run.stop(Cancelled(reason))
+            await asyncio.wait({run.task})
+            return
+        if is_terminal((await self._log.events(answer))[-1]):
+            raise Conflict(f"the answer {answer!r} is over", param="id")
+        await self._log.want_cancel(answer)
+        async with aclosing(self._log.read(answer)) as batches:
+            async for _ in batches:
+                pass
+
+    async def heed_cancels(self) -> None:
+        """End the answers here whose end another process was asked for."""
+        for answer in await self._log.wanted_cancels():
+            if answer in self._runs:
+                self._runs[answer].stop(Cancelled("cancelled by the client"))
 
     @contextmanager
     def reading(self, answer: str) -> Iterator[None]:
@@ -229,13 +250,12 @@ class Runs:
             yield
         finally:
             run.readers -= 1
-            self._watch(answer, run)
+            self._watch(run)
 
-    def _watch(self, answer: str, run: _Run) -> None:
-        if run.readers == 0 and not run.background and answer in self._runs:
+    def _watch(self, run: _Run) -> None:
+        if run.readers == 0 and not run.job.ask.background and run.claim.answer in self._runs:
             loop = asyncio.get_running_loop()
-            reason = f"nobody read it for {self._limits.grace:g} seconds"
-            run.leaving = loop.call_later(self._limits.grace, self._stop, run, reason)
+            run.leaving = loop.call_later(self._limits.grace, self._leave_soon, run)
 
     @staticmethod
     def _unwatch(run: _Run) -> None:
@@ -243,10 +263,32 @@ class Runs:
             run.leaving.cancel()
             run.leaving = None
 
-    async def close(self, reason: str = "the server is stopping") -> None:
-        """Cancel what is running and wait until every answer has its end in the log."""
-        tasks = [run.task for run in self._runs.values()]
-        for run in list(self._runs.values()):
-            self._stop(run, reason)
+    def _leave_soon(self, run: _Run) -> None:
+        task = asyncio.create_task(self._leave(run))
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _leave(self, run: _Run) -> None:
+        """End an answer that nobody reads, unless somebody does in another process."""
+        elsewhere = await self._log.seen(run.claim.answer, self._limits.grace)
+        if run.readers or run.claim.answer not in self._runs:
+            return
+        if elsewhere:
+            self._watch(run)
+        else:
+            run.stop(Cancelled(f"nobody read it for {self._limits.grace:g} seconds"))
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new answers, give the running ones `seconds` to end, and leave the rest.
+
+        What is left is another process's to go on with, or cancelled where the log is not durable.
+        """
+        self.draining = True
+        tasks = [run.task for run in self._runs.values() if run.task is not None]
         if tasks:
-            await asyncio.wait(tasks)
+            await asyncio.wait(tasks, timeout=seconds)
+        left = list(self._runs.values())
+        for run in left:
+            run.stop(None if self._log.durable else Cancelled("the server is stopping"))
+        if left:
+            await asyncio.wait([run.task for run in left if run.task is not None])

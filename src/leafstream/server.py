@@ -13,6 +13,8 @@ import uvicorn
 from leafstream.app import LeafstreamApp
 from leafstream.engine_choice import open_engine
 from leafstream.errors import SetupError
+from leafstream.log import Log
+from leafstream.log.choice import open_storage
 from leafstream.models.fetch import Progress
 from leafstream.served import Served
 from leafstream.settings import Settings
@@ -22,12 +24,13 @@ logger = logging.getLogger("leafstream.server")
 
 
 class Server(uvicorn.Server):
-    """Ends the runs first on SIGTERM, so that open streams get their last event and close."""
+    """Drains the runs first on SIGTERM; streams of what is left close, and their readers resume."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app = self.config.app
         assert isinstance(app, LeafstreamApp)
-        await app.runs.close()
+        await app.runs.drain(app.settings.drain_seconds)
+        app.log.let_readers_go()
         await super().shutdown(sockets)
 
 
@@ -90,11 +93,16 @@ async def open_app(
     try:
         if settings.retention_days is not None:
             await store.forget(settings.retention_days)
-        engine = await open_engine(settings, progress)
+        storage = await open_storage(settings.answers)
+        try:
+            engine = await open_engine(settings, progress)
+        except BaseException:
+            await storage.close()
+            raise
     except BaseException:
         await store.close()
         raise
-    return LeafstreamApp(settings, engine, served, store)
+    return LeafstreamApp(settings, engine, served, store, Log(storage))
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

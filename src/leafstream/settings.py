@@ -47,8 +47,37 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(
         10, gt=0, description="A stream that is silent this long sends a comment."
     )
+    share: int | None = Field(
+        None, ge=1, description="Answers that one caller may have running and waiting; beyond: 429."
+    )
+    first_token_seconds: float | None = Field(
+        None, gt=0, description="An answer without a token after this long fails."
+    )
+    total_seconds: float | None = Field(
+        None, gt=0, description="An answer that takes longer than this fails."
+    )
+    engine_patience_seconds: float = Field(
+        30, ge=0, description="How long a lost engine is waited for, from its last token on."
+    )
+    drain_seconds: float = Field(
+        10, ge=0, description="How long answers may go on after the signal to stop."
+    )
+    takeover_seconds: float = Field(
+        600, ge=0, description="An answer begun longer ago is not gone on with after a crash."
+    )
+    stall_seconds: float = Field(
+        30, gt=0, description="A reader that takes nothing for this long is let go; it may resume."
+    )
     keep_seconds: float = Field(
-        3600, ge=0, description="How long an ended answer can be read again."
+        86_400, ge=0, description="How long an ended answer can be read again."
+    )
+    keep_bytes: int | None = Field(
+        1 << 30, ge=0, description="Beyond this size the oldest ended answers go earlier."
+    )
+    answers_url: str | None = Field(
+        None,
+        description="Where answers' events are kept: sqlite:////path/file.db, redis://host/0, or "
+        "memory:; unset: a file beside the conversations.",
     )
     database_url: str | None = Field(
         None,
@@ -68,6 +97,15 @@ class Settings(BaseSettings):
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="Of the log."
     )
+
+    @property
+    def answers(self) -> str:
+        """The URL of the log."""
+        if self.answers_url is not None:
+            return self.answers_url
+        if self.database.startswith("sqlite:///") and ":memory:" not in self.database:
+            return self.database.rpartition("/")[0] + "/answers.db"
+        return f"sqlite:///{user_data_path('leafstream') / 'answers.db'}"
 
     @property
     def database(self) -> str:

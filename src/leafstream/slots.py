@@ -1,4 +1,4 @@
-"""Admission: the engine's slots and a bounded queue before them, first come, first served."""
+"""Admission: the engine's slots, and a bounded queue before them in which callers take turns."""
 
 from __future__ import annotations
 
@@ -6,70 +6,123 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator
 
-from leafstream.errors import Overloaded
+from leafstream.errors import Overloaded, RateLimited
 
 RETRY_AFTER = 5
 
 
 class Slots:
-    """`size` at once, `queue` waiting; one more is Overloaded."""
+    """`size` at once, `queue` waiting, `share` of both for one caller; more is refused.
 
-    def __init__(self, size: int, queue: int) -> None:
+    A free slot goes to the callers in turn, and to each one's answers first come, first served: a
+    caller with a hundred answers waiting holds up nobody's first.
+    """
+
+    def __init__(self, size: int, queue: int, share: int | None = None) -> None:
         self._free = size
         self._queue = queue
-        self._waiting: deque[asyncio.Event] = deque()
+        self._share = share
+        self._waiting: dict[str, deque[asyncio.Event]] = {}
         self._promised: set[asyncio.Event] = set()
+        self._held: dict[str, int] = {}
 
     @property
     def num_free(self) -> int:
         return self._free
 
-    def check(self, reserved: int = 0) -> None:
-        """Raises Overloaded where `acquire` would find the queue full."""
-        if len(self._waiting) + reserved >= self._free + self._queue:
+    @property
+    def num_waiting(self) -> int:
+        return sum(map(len, self._waiting.values()))
+
+    def check(self, owner: str = "", reserved: int = 0) -> None:
+        """Raises Overloaded where the queue is full, RateLimited where the caller has its share."""
+        if self.num_waiting + reserved >= self._free + self._queue:
             raise Overloaded(
-                f"all slots are busy and {len(self._waiting)} answers are waiting; try again later",
+                f"all slots are busy and {self.num_waiting} answers are waiting; try again later",
+                retry_after=RETRY_AFTER,
+            )
+        own = self._held.get(owner, 0) + len(self._waiting.get(owner, ()))
+        if self._share is not None and own >= self._share:
+            raise RateLimited(
+                f"{own} of your answers are running or waiting, which is as many as may be; "
+                "wait for one to end",
                 retry_after=RETRY_AFTER,
             )
 
-    async def acquire(self) -> AsyncGenerator[int, None]:
+    async def acquire(self, owner: str = "") -> AsyncGenerator[int, None]:
         """Yields the position in the queue at first and whenever it changes; ends with a slot.
 
         A caller that leaves before the end leaves the queue.
         """
-        turn = asyncio.Event()
         if self._free > 0 and not self._waiting:
             self._free -= 1
+            self._hold(owner)
             return
-        self._waiting.append(turn)
+        turn = asyncio.Event()
+        self._waiting.setdefault(owner, deque()).append(turn)
+        told = 0
         try:
             while turn not in self._promised:
-                yield self._waiting.index(turn) + 1
+                position = self._position(turn)
+                if position != told:
+                    told = position
+                    yield position
                 await turn.wait()
                 turn.clear()
         except BaseException:
-            self._leave(turn)
+            self._leave(owner, turn)
             raise
         self._promised.discard(turn)
+        self._hold(owner)
 
-    def _leave(self, turn: asyncio.Event) -> None:
+    def _position(self, turn: asyncio.Event) -> int:
+        """How many are served before it, and it: the callers' first ones, then their second …"""
+        owner = next(name for name, turns in self._waiting.items() if turn in turns)
+        place = self._waiting[owner].index(turn)
+        earlier = list(self._waiting).index(owner)
+        return 1 + sum(
+            min(len(turns), place + (number < earlier)) if name != owner else place
+            for number, (name, turns) in enumerate(self._waiting.items())
+        )
+
+    def _hold(self, owner: str) -> None:
+        self._held[owner] = self._held.get(owner, 0) + 1
+
+    def _leave(self, owner: str, turn: asyncio.Event) -> None:
         if turn in self._promised:
             self._promised.discard(turn)
-            self.release()
+            self._pass_on()
         else:
-            self._waiting.remove(turn)
+            self._remove(owner, turn)
             self._tell()
 
-    def release(self) -> None:
-        """Give a slot back: to the first in the queue, whose wait ends."""
+    def _remove(self, owner: str, turn: asyncio.Event) -> None:
+        self._waiting[owner].remove(turn)
+        if not self._waiting[owner]:
+            del self._waiting[owner]
+
+    def release(self, owner: str = "") -> None:
+        """Give a slot back: to the first of the next caller in the queue, whose wait ends."""
+        self._held[owner] -= 1
+        if not self._held[owner]:
+            del self._held[owner]
+        self._pass_on()
+
+    def _pass_on(self) -> None:
         if not self._waiting:
             self._free += 1
             return
-        turn = self._waiting.popleft()
+        owner, turns = next(iter(self._waiting.items()))
+        turn = turns.popleft()
+        # Behind the others now: a dict keeps the order in which its keys were put in.
+        del self._waiting[owner]
+        if turns:
+            self._waiting[owner] = turns
         self._promised.add(turn)
         turn.set()
         self._tell()
 
     def _tell(self) -> None:
-        for turn in self._waiting:
-            turn.set()
+        for turns in self._waiting.values():
+            for turn in turns:
+                turn.set()

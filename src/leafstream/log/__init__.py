@@ -1,0 +1,9 @@
+"""The log of answers: every event, numbered, durable before anybody sees it.
+
+`log.py` is what the house uses; `storage.py` is what keeps it, in memory, SQLite or Redis.
+"""
+
+from leafstream.log.log import Claim, Log
+from leafstream.log.records import Batch, Entry, Opening, merged
+
+__all__ = ["Batch", "Claim", "Entry", "Log", "Opening", "merged"]

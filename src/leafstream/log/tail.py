@@ -1,0 +1,74 @@
+"""The newest events of an answer, for its readers in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from leafstream.events import Event, is_terminal
+from leafstream.log.records import Batch, merged
+
+KEPT = 64
+"""Events that stay in memory for readers a little behind; who is further back reads the storage."""
+
+
+class Tail:
+    """Events after number `last`, growing. `readers` counts who waits for them here."""
+
+    def __init__(self, last: int, *, ended: bool, mine: bool) -> None:
+        self.last = last
+        self.ended = ended
+        self.mine = mine
+        self.readers = 0
+        self._events: list[Event] = []
+        self._shared: tuple[int, Batch] = (-1, Batch())
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def grow(self, events: Sequence[Event]) -> None:
+        """Add what is durable and wake the readers."""
+        if not events:
+            return
+        self._events.extend(events)
+        self.last += len(events)
+        self.ended = is_terminal(events[-1])
+        if len(self._events) > 2 * KEPT:
+            del self._events[:-KEPT]
+        self.wake()
+
+    def wake(self) -> None:
+        waiting, self._waiting = self._waiting, set()
+        for reader in waiting:
+            if not reader.done():
+                reader.set_result(None)
+
+    def since(self, after: int) -> Batch | None:
+        """The entries after a number; None where they are no longer in memory."""
+        first = self.last - len(self._events) + 1
+        if after + 1 < first:
+            return None
+        place, shared = self._shared
+        if place != after or not shared or shared[-1].number != self.last:
+            shared = merged(after + 1, self._events[after + 1 - first :])
+            self._shared = (after, shared)
+        return shared
+
+    async def grown(self, idle: float | None = None) -> bool:
+        """Wait until there is more; False after `idle` seconds without."""
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._waiting.add(turn)
+        timer = None if idle is None else loop.call_later(idle, _give_up, turn)
+        try:
+            await turn
+        except TimeoutError:
+            return False
+        finally:
+            if timer is not None:
+                timer.cancel()
+            self._waiting.discard(turn)
+        return True
+
+
+def _give_up(turn: asyncio.Future[None]) -> None:
+    if not turn.done():
+        turn.set_exception(TimeoutError())

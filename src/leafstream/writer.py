@@ -1,0 +1,162 @@
+"""The writer: takes an answer from its question to its end in the log.
+
+It waits for the conversation's turn and for a slot, writes, and appends each step; or it goes on
+with what another process left. How the answer is stopped from outside is `runs.py`'s to say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from contextlib import aclosing
+
+import msgspec
+
+from leafstream.answer import prepare, prepare_again, started, write
+from leafstream.draft import Draft, Job, Prepared
+from leafstream.engines.base import Engine
+from leafstream.errors import DeadlineExceeded, NotFound
+from leafstream.events import Cancelled, Finished, Plan, Queued, Started, is_terminal
+from leafstream.log import Claim, Log
+from leafstream.slots import Slots
+from leafstream.store.conversations import Conversations, Exchange
+
+logger = logging.getLogger("leafstream.writer")
+
+TURN_SECONDS = 0.2
+
+
+class Limits(msgspec.Struct, frozen=True):
+    """Times are in seconds; None is no limit.
+
+    `queue` answers may wait, `share` may one caller have waiting and running. An answer that nobody
+    reads for `grace` is cancelled; one without a token after `first_token`, or without an end after
+    `total`, fails. A lost engine is waited for as long as `patience`. An answer that was begun
+    longer ago than `takeover` is not gone on with when its process died.
+    """
+
+    queue: int = 64
+    share: int | None = None
+    grace: float = 10.0
+    first_token: float | None = None
+    total: float | None = None
+    patience: float = 30.0
+    takeover: float = 600.0
+
+
+class Writer:
+    """Writes answers with one engine into one log."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        log: Log,
+        slots: Slots,
+        conversations: Conversations | None,
+        limits: Limits,
+    ) -> None:
+        self._engine = engine
+        self._log = log
+        self._slots = slots
+        self._conversations = conversations
+        self._limits = limits
+        self._turn = asyncio.Event()
+
+    async def prepare(self, job: Job) -> tuple[Job, Prepared]:
+        """The job with its conversation's turns before its own, and the plan of it."""
+        job = await self._with_history(job)
+        return job, await prepare(job, self._engine)
+
+    async def _with_history(self, job: Job) -> Job:
+        conversation = job.ask.conversation
+        if conversation is None or self._conversations is None:
+            return job
+        history = await self._conversations.messages(conversation)
+        return msgspec.structs.replace(
+            job, messages=(*job.messages[:-1], *history, job.messages[-1])
+        )
+
+    async def begin(self, claim: Claim, job: Job, ready: tuple[Job, Prepared] | None) -> None:
+        """Write an answer that was just opened; without `ready` it has to wait for its turn."""
+        if ready is None:
+            await self._wait_for_turn(job)
+            ready = await self.prepare(job)
+        job, prepared = ready
+        await self._log.append(claim, started(job, prepared, self._engine))
+        arrived = time.monotonic()
+        await self._acquire(claim, job)
+        try:
+            draft = Draft(job, prepared, queued=time.monotonic() - arrived)
+            await self._write(claim, job, draft)
+        finally:
+            self._slots.release(job.ask.owner)
+
+    async def go_on(self, claim: Claim, job: Job, opened: float) -> None:
+        """Go on with an answer that another process began and told of in the log."""
+        sent, pieces = await self._log.history(claim.answer)
+        begun = next((event for event in sent if isinstance(event, Started)), None)
+        if begun is None:
+            await self.begin(claim, job, None)
+            return
+        job = await self._with_history(job)
+        prepared = await prepare_again(job, begun.plan, self._engine)
+        await self._acquire(claim, job)
+        try:
+            draft = Draft(job, prepared, elapsed=max(0.0, time.time() - opened))
+            resumed = draft.resume(pieces, sent)
+            await self._log.append(claim, resumed.events)
+            await self._write(claim, job, draft)
+        finally:
+            self._slots.release(job.ask.owner)
+
+    async def _wait_for_turn(self, job: Job) -> None:
+        """Until no earlier answer of the conversation is unfinished, in any process."""
+        while await self._log.ahead(job.ask.conversation, job.id):
+            turn = self._turn
+            try:
+                await asyncio.wait_for(turn.wait(), TURN_SECONDS)
+            except TimeoutError:
+                continue
+
+    def turn_is_over(self) -> None:
+        """An answer of this process ended: those that wait for their turn look again."""
+        self._turn.set()
+        self._turn = asyncio.Event()
+
+    async def _acquire(self, claim: Claim, job: Job) -> None:
+        async with aclosing(self._slots.acquire(job.ask.owner)) as positions:
+            async for position in positions:
+                await self._log.append(claim, [Queued(position)])
+
+    async def _write(self, claim: Claim, job: Job, draft: Draft) -> None:
+        late = asyncio.timeout(None if draft.has_begun else self._limits.first_token)
+        try:
+            async with late, aclosing(write(draft, self._engine, self._limits.patience)) as steps:
+                async for step in steps:
+                    if draft.has_begun and late.when() is not None:
+                        late.reschedule(None)
+                    if step.events and isinstance(step.events[-1], Finished):
+                        await self._keep(job, draft.plan, step.events[-1])
+                    await self._log.append(claim, step.events, step.piece)
+                    if step.events and is_terminal(step.events[-1]):
+                        logger.info("answer %s %s", claim.answer, step.events[-1].kind)
+                    elif self._log.cancel_wanted(claim.answer):
+                        await self._log.append(claim, [Cancelled("cancelled by the client")])
+                        break
+        except TimeoutError:
+            seconds = self._limits.first_token
+            raise DeadlineExceeded(f"no token came in {seconds:g} seconds") from None
+        await self._log.flush(claim)
+
+    async def _keep(self, job: Job, plan: Plan, finished: Finished) -> None:
+        """Make the exchange durable before anybody is told that it is finished."""
+        conversation = job.ask.conversation
+        if conversation is None or self._conversations is None:
+            return
+        asked = job.messages[-1].content
+        exchange = Exchange(job.id, asked, finished.value, plan, finished.usage)
+        try:
+            await self._conversations.add(conversation, exchange)
+        except NotFound:
+            logger.info("answer %s: its conversation was deleted meanwhile", job.id)
