@@ -27,7 +27,7 @@ test: $(DEV_READY) ## set up, then lint, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m tests.debian postgresql
+	$(BIN)/python -m tests.debian postgresql redis-server nginx-light
 	$(BIN)/pytest
 
 .PHONY: bench

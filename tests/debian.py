@@ -6,11 +6,19 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
-PROGRAMS = {
+PROGRAMS: dict[str, Callable[[], Path | None]] = {
     "postgresql": lambda: next(iter(Path("/usr/lib/postgresql").glob("*/bin/postgres")), None),
+    "redis-server": lambda: _which("redis-server"),
+    "nginx-light": lambda: _which("nginx"),
 }
+
+
+def _which(name: str) -> Path | None:
+    found = shutil.which(name)
+    return None if found is None else Path(found)
 
 
 def missing(packages: list[str]) -> list[str]:

@@ -175,8 +175,9 @@ class RedisStorage:
     async def grown(self) -> Collection[str] | None:
         async with _errors():
             if self._news is None:
-                news = self._redis.pubsub(ignore_subscribe_messages=True)
+                news = self._redis.pubsub()
                 await news.subscribe(self._key("news"))
+                await news.get_message(timeout=NEWS_SECONDS)  # that it is subscribed
                 self._news = news
                 return None
             try:
