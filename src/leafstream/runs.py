@@ -224,7 +224,8 @@ class Runs:
             run.stop(Cancelled(reason))
             await asyncio.wait({run.task})
             return
-        if is_terminal((await self._log.events(answer))[-1]):
+        events = await self._log.events(answer)
+        if events and is_terminal(events[-1]):
             raise Conflict(f"the answer {answer!r} is over", param="id")
         await self._log.want_cancel(answer)
         async with aclosing(self._log.read(answer)) as batches:

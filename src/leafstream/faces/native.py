@@ -15,7 +15,6 @@ from leafstream.decoder.pace import Pace
 from leafstream.decoder.value import fold
 from leafstream.errors import Conflict, InvalidRequest
 from leafstream.events import Cancelled, Failed, Finished, Queued, Started
-from leafstream.faces import sse
 from leafstream.faces.body import answer_json, documented, read_model
 from leafstream.faces.failures import envelope
 from leafstream.faces.parts import Parts, owner
@@ -118,8 +117,7 @@ class Native:
         return self._stream(answer, after)
 
     def _stream(self, answer: str, after: int) -> Response:
-        batches = self._parts.read(answer, after)
-        response = sse.stream(batches, self._settings.heartbeat_seconds)
+        response = self._parts.stream(answer, after)
         response.headers["Leafstream-Answer"] = answer
         return response
 
@@ -138,7 +136,7 @@ class Native:
         """What GET /v1/answers/{id} shows: the state, the value so far, and how it ended."""
         ask = (await self._parts.runs.opening(answer, by)).ask
         events = await self._parts.log.events(answer)
-        last = events[-1]
+        last = events[-1] if events else None
         state: dict[str, Any] = {
             "id": answer,
             "assistant": ask.assistant,
@@ -147,8 +145,9 @@ class Native:
             "last_event_id": len(events),
             "value": fold(events),
         }
-        if isinstance(events[0], Started):
-            state |= {"model": events[0].model, "plan": events[0].plan}
+        begun = next((event for event in events if isinstance(event, Started)), None)
+        if begun is not None:
+            state |= {"model": begun.model, "plan": begun.plan}
         if isinstance(last, Queued):
             state |= {"state": "queued", "position": last.position}
         if isinstance(last, Finished | Failed | Cancelled):

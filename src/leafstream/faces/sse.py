@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+import logging
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
-from starlette.responses import StreamingResponse
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from leafstream.events import encode
-from leafstream.log import Entry
+from leafstream.log import Batch, Entry
+
+logger = logging.getLogger("leafstream.sse")
 
 RETRY_MS = 1000
 PREAMBLE = f"retry: {RETRY_MS}\n: leafstream\n\n".encode()
 HEARTBEAT = b": still here\n\n"
 HEADERS = {
+    "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache, no-transform",
     "X-Accel-Buffering": "no",
 }
@@ -25,38 +30,98 @@ _LINE_ENDS = (
     ("\u0085".encode(), b"\\u0085"),
 )
 
+Write = Callable[[Batch], bytes]
 
-def frame(entry: Entry) -> bytes:
-    """One event on the wire; its data is one line of JSON in any reader's eyes."""
-    data = encode(entry.event)
+
+def one_line(data: bytes) -> bytes:
+    """JSON that no reader of lines can split, whatever it takes for a line end."""
     if not data.isascii():
         for raw, escaped in _LINE_ENDS:
             data = data.replace(raw, escaped)
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (entry.number, entry.event.kind.encode(), data)
+    return data
 
 
-async def frames(
-    batches: AsyncGenerator[list[Entry], None], heartbeat: float
-) -> AsyncIterator[bytes]:
-    """A write per batch, from the first second on; a comment where `heartbeat` seconds pass."""
-    yield PREAMBLE
-    async with aclosing(batches):
-        while True:
-            waiting = asyncio.ensure_future(anext(batches, None))
-            try:
-                while not (await asyncio.wait({waiting}, timeout=heartbeat))[0]:
-                    yield HEARTBEAT
-            finally:
-                if not waiting.done():
-                    waiting.cancel()
-                    await asyncio.wait({waiting})
-            batch = waiting.result()
-            if batch is None:
-                return
-            yield b"".join(map(frame, batch))
-
-
-def stream(batches: AsyncGenerator[list[Entry], None], heartbeat: float) -> StreamingResponse:
-    return StreamingResponse(
-        frames(batches, heartbeat), media_type="text/event-stream", headers=HEADERS
+def frame(entry: Entry) -> bytes:
+    """One event on the wire; its data is one line of JSON in any reader's eyes."""
+    event = entry.event
+    return b"id: %d\nevent: %b\ndata: %b\n\n" % (
+        entry.number,
+        event.kind.encode(),
+        one_line(encode(event)),
     )
+
+
+def native(batch: Batch) -> bytes:
+    """The frames of a batch in leafstream's own protocol, written once for all its readers."""
+    if batch.wire is None:
+        batch.wire = b"".join(map(frame, batch))
+    return batch.wire
+
+
+class EventStream(Response):
+    """A response that writes each batch as it comes, and a heartbeat for an empty one.
+
+    `batches` is closed when the stream ends, when the client hangs up, and when it takes nothing
+    for `stall` seconds: then the connection is broken off, and the client resumes.
+    """
+
+    def __init__(
+        self, batches: AsyncGenerator[Batch, None], write: Write = native, stall: float = 30.0
+    ) -> None:
+        super().__init__(headers=HEADERS)
+        del self.headers["content-length"]
+        self._batches = batches
+        self._write = write
+        self._stall = stall
+        self._num_sent = 0
+        self._is_sending = False
+        self._given_up = False
+
+    async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
+        sending = asyncio.current_task()
+        assert sending is not None
+        watching = asyncio.create_task(self._until_gone(receive, sending))
+        self._check_stall(sending, -1)
+        try:
+            async with aclosing(self._batches) as batches:
+                await self._send_all(batches, send)
+        except asyncio.CancelledError:
+            if not self._given_up:
+                raise
+            sending.uncancel()
+        finally:
+            self._timer.cancel()
+            watching.cancel()
+            await asyncio.wait({watching})
+
+    async def _send_all(self, batches: AsyncGenerator[Batch, None], send: Send) -> None:
+        await send(
+            {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
+        )
+        await send({"type": "http.response.body", "body": PREAMBLE, "more_body": True})
+        async for batch in batches:
+            body = self._write(batch) if batch else HEARTBEAT
+            if body:
+                self._is_sending = True
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                self._is_sending = False
+                self._num_sent += 1
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _until_gone(self, receive: Receive, sending: asyncio.Task[object]) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._give_up(sending)
+
+    def _check_stall(self, sending: asyncio.Task[object], before: int) -> None:
+        """Look once in a while, so that a write costs no timer of its own."""
+        if self._is_sending and self._num_sent == before:
+            logger.info("a reader took nothing for %g seconds and was let go", self._stall)
+            self._give_up(sending)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(self._stall, self._check_stall, sending, self._num_sent)
+
+    def _give_up(self, sending: asyncio.Task[object]) -> None:
+        if not self._given_up:
+            self._given_up = True
+            sending.cancel()
