@@ -153,7 +153,7 @@ async def test_an_answer_that_nobody_reads_is_cancelled_after_the_grace_period(
             answer = open_.headers["Leafstream-Answer"]
             await anext(open_.aiter_bytes())
         left = time.monotonic()
-        while engine.running:  # noqa: ASYNC110
+        while engine.running:
             await asyncio.sleep(0.005)
         assert 0.15 < time.monotonic() - left < 1
         events = await served.replay(answer)

@@ -1,0 +1,5 @@
+"""`python -m leafstream`."""
+
+from leafstream.cli import main
+
+main()

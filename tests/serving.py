@@ -1,0 +1,150 @@
+"""A whole `leafstream serve` in a process of its own, that can be killed and started again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+
+from leafstream.events import Event, decode
+from tests.redis import free_port, redis_server
+
+START_SECONDS = 60
+
+
+class Serving:
+    """One server over the files in `folder`; `settings` are LEAFSTREAM_… without the prefix."""
+
+    def __init__(self, folder: Path, port: int, settings: dict[str, Any]) -> None:
+        self.url = f"http://127.0.0.1:{port}"
+        self._folder = folder
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if "LEAFSTREAM" not in name},
+            "LEAFSTREAM_PORT": str(port),
+            "LEAFSTREAM_DATABASE_URL": f"sqlite:///{folder / 'test.db'}",
+            **{f"LEAFSTREAM_{name.upper()}": str(value) for name, value in settings.items()},
+        }
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start and wait until it is ready."""
+        with (self._folder / f"server-{self.url[-5:]}.log").open("a") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "leafstream", "serve"),
+                cwd=self._folder,
+                env=self._environment,
+                stdout=log,
+                stderr=log,
+            )
+        async with asyncio.timeout(START_SECONDS):
+            while not await self._is_ready():
+                assert self._process.returncode is None, "the server ended before it was ready"
+                await asyncio.sleep(0.05)
+
+    async def _is_ready(self) -> bool:
+        try:
+            async with httpx2.AsyncClient(trust_env=False, timeout=2) as http:
+                return (await http.get(f"{self.url}/readyz")).is_success
+        except httpx2.TransportError:
+            return False
+
+    async def kill(self) -> None:
+        """As `kill -9` does: no goodbye of any kind."""
+        await self.stop(signal.SIGKILL)
+
+    async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end; the exit code."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.send_signal(how)
+        async with asyncio.timeout(30):
+            return await self._process.wait()
+
+    def signal(self, which: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(which)
+
+    async def close(self) -> None:
+        if self._process is not None and self._process.returncode is None:
+            await self.kill()
+
+
+@asynccontextmanager
+async def serving(
+    folder: Path, script: str, delay: float = 0.02, **settings: Any
+) -> AsyncIterator[Serving]:
+    """A started server that plays `script`, a token every `delay` seconds."""
+    (folder / "script.txt").write_text(script)
+    model = f"scripted:{folder / 'script.txt'}?delay={delay}"
+    server = Serving(folder, free_port(), {"model": model, **settings})
+    await server.start()
+    try:
+        yield server
+    finally:
+        await server.close()
+
+
+class Reading:
+    """What a client has of an answer: it goes on from there after every loss."""
+
+    def __init__(self) -> None:
+        self.answer = ""
+        self.events: list[tuple[int, Event]] = []
+
+    @property
+    def last(self) -> int:
+        return self.events[-1][0] if self.events else 0
+
+    @property
+    def is_over(self) -> bool:
+        return bool(self.events) and self.events[-1][1].kind in ("finished", "failed", "cancelled")
+
+    async def begin(self, url: str, body: dict[str, Any], upto: int = 0) -> None:
+        """Ask, and read until `upto` events are there, or to the end."""
+        request = ("POST", f"{url}/v1/answers")
+        await self._read(request, {"Accept": "text/event-stream"}, body, upto)
+
+    async def go_on(self, url: str, upto: int = 0) -> None:
+        """Read on from the last event, from whichever server."""
+        request = ("GET", f"{url}/v1/answers/{self.answer}/events")
+        await self._read(request, {"Last-Event-ID": str(self.last)}, None, upto)
+
+    async def _read(
+        self,
+        request: tuple[str, str],
+        headers: dict[str, str],
+        body: dict[str, Any] | None,
+        upto: int,
+    ) -> None:
+        async with (
+            httpx2.AsyncClient(trust_env=False, timeout=30) as http,
+            http.stream(*request, headers=headers, json=body) as response,
+        ):
+            assert response.status_code == 200, await response.aread()
+            self.answer = response.headers["leafstream-answer"]
+            async for sent in httpx2.EventSource(response):
+                if sent.data:
+                    self.events.append((int(sent.id), decode(sent.event, sent.data.encode())))
+                if upto and self.last >= upto:
+                    return
+
+
+@asynccontextmanager
+async def two(
+    folder: Path, script: str, storage: str, delay: float = 0.02, **settings: Any
+) -> AsyncIterator[tuple[Serving, Serving]]:
+    """Two started replicas over one storage: "sqlite" or "redis"."""
+    async with AsyncExitStack() as stack:
+        if storage == "redis":
+            redis = await stack.enter_async_context(redis_server(folder))
+            settings["answers_url"] = redis.url
+        first = await stack.enter_async_context(serving(folder, script, delay, **settings))
+        second = await stack.enter_async_context(serving(folder, script, delay, **settings))
+        yield first, second
