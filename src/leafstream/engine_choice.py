@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Literal
 from urllib.parse import parse_qsl, urlsplit
 
 import msgspec
@@ -26,9 +27,10 @@ async def open_engine(settings: Settings, progress: Progress | None = None) -> E
 class _Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What may stand behind a script's name: `?delay=0.02&slots=50`."""
 
-    delay: float = 0.02
+    delay: float | Literal["none"] = 0.02
     slots: int | None = None
     cap: int | None = None
+    burst: int = 1
 
 
 def _scripted(settings: Settings) -> ScriptedEngine:
@@ -41,7 +43,8 @@ def _scripted(settings: Settings) -> ScriptedEngine:
         raise SetupError(f"LEAFSTREAM_MODEL={settings.model}: {error}") from None
     window = settings.context_window or 2048
     slots = told.slots or settings.slots
-    play = Play(delay=told.delay, cap=told.cap, slots=slots, context_window=window)
+    delay = None if told.delay == "none" else told.delay
+    play = Play(delay=delay, cap=told.cap, burst=told.burst, slots=slots, context_window=window)
     return ScriptedEngine(script, play)
 
 

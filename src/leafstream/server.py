@@ -7,6 +7,7 @@ import errno
 import ipaddress
 import logging
 import socket
+from collections.abc import Callable
 
 import uvicorn
 
@@ -32,6 +33,20 @@ class Server(uvicorn.Server):
         await app.runs.drain(app.settings.drain_seconds)
         app.log.let_readers_go()
         await super().shutdown(sockets)
+
+
+def run(settings: Settings, served: Served, progress: Progress | None = None) -> None:
+    """Serve until a signal, on the fastest loop there is. Raises SetupError."""
+    with asyncio.Runner(loop_factory=_new_loop()) as runner:
+        runner.run(serve(settings, served, progress))
+
+
+def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop  # noqa: PLC0415
+    except ImportError:  # Windows has none
+        return None
+    return uvloop.new_event_loop
 
 
 async def serve(settings: Settings, served: Served, progress: Progress | None = None) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Annotated
 
 import typer
@@ -22,11 +21,11 @@ def serve(
     """Serve assistants over HTTP and SSE."""
     from leafstream.reporting import download_bar, set_up_logging  # noqa: PLC0415
     from leafstream.served import read_served  # noqa: PLC0415
-    from leafstream.server import serve as run  # noqa: PLC0415
+    from leafstream.server import run  # noqa: PLC0415
     from leafstream.settings import read_settings  # noqa: PLC0415
 
     settings = read_settings(host=host, port=port, model=model)
     set_up_logging(settings.log_level)
     served = read_served(source)
     with download_bar() as progress:
-        asyncio.run(run(settings, served, progress))
+        run(settings, served, progress)

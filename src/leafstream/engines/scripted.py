@@ -24,7 +24,8 @@ Script = str | Sequence[str] | Callable[[Generation], str | Sequence[str]]
 class Play(msgspec.Struct, frozen=True):
     """How the script is played.
 
-    `delay` seconds lie between tokens (None: the loop is never yielded to). `fail_after` raises
+    `delay` seconds lie between chunks of `burst` tokens (None: the loop is never yielded to; an
+    engine that is faster than its reader hands over what has piled up). `fail_after` raises
     `failure` after that many tokens of each generation. `cap` ends every generation with "length"
     after so many tokens, as engines with a limit of their own do.
     """
@@ -33,6 +34,7 @@ class Play(msgspec.Struct, frozen=True):
     fail_after: int | None = None
     failure: Exception = EngineError("the script says fail")
     cap: int | None = None
+    burst: int = 1
     slots: int = 4
     context_window: int = 2048
     constrains: bool = True
@@ -58,11 +60,11 @@ class ScriptedEngine:
         return self._play.slots
 
     async def prompt(self, messages: Messages) -> Prompt:
-        num_tokens = sum(2 + len(_tokens(message.content)) for message in messages)
+        num_tokens = sum(2 + len(tokens_of(message.content)) for message in messages)
         return Prompt(messages=messages, num_tokens=num_tokens)
 
     async def count(self, text: str) -> int:
-        return len(_tokens(text))
+        return len(tokens_of(text))
 
     def constrains(self, schema: Schema) -> bool:  # noqa: ARG002
         return self._play.constrains
@@ -73,12 +75,15 @@ class ScriptedEngine:
         try:
             rest = self._rest(generation)
             allowed = min(generation.max_tokens, self._play.cap or generation.max_tokens)
-            for number, token in enumerate(rest[:allowed]):
+            for number in range(0, allowed, self._play.burst):
+                burst = rest[number : min(number + self._play.burst, allowed)]
+                if not burst:
+                    break
                 if number == self._play.fail_after:
                     raise self._play.failure
                 if self._play.delay is not None:
                     await asyncio.sleep(self._play.delay)
-                yield Chunk(token, 1, (len(token),))
+                yield Chunk("".join(burst), len(burst), tuple(map(len, burst)))
             usage = Usage(generation.prompt.num_tokens, min(allowed, len(rest)))
             yield Chunk("", finish="length" if len(rest) > allowed else "stop", usage=usage)
         finally:
@@ -87,7 +92,7 @@ class ScriptedEngine:
     def _rest(self, generation: Generation) -> list[str]:
         """The script's tokens after what the prefix holds already."""
         script = self._script(generation) if callable(self._script) else self._script
-        tokens = _tokens(script) if isinstance(script, str) else list(script)
+        tokens = tokens_of(script) if isinstance(script, str) else list(script)
         skip = len(generation.prefix.text)
         while tokens and skip >= len(tokens[0]):
             skip -= len(tokens.pop(0))
@@ -97,5 +102,6 @@ class ScriptedEngine:
         """Nothing to let go."""
 
 
-def _tokens(text: str) -> list[str]:
+def tokens_of(text: str) -> list[str]:
+    """The text in tokens of four characters."""
     return [text[i : i + 4] for i in range(0, len(text), 4)]

@@ -10,7 +10,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from leafstream.ask import Ask
-from leafstream.assistant import Assistant, find, inline
+from leafstream.assistant import Assistant, find
 from leafstream.decoder.pace import Pace
 from leafstream.decoder.value import fold
 from leafstream.errors import Conflict, InvalidRequest
@@ -102,7 +102,8 @@ class Native:
         if asked.answer_schema is not None:
             if not self._settings.inline_schemas:
                 raise InvalidRequest("this server takes no schemas of callers", param="schema")
-            return inline(asked.answer_schema, asked.instructions or "")
+            # Only its turns are needed here; the schema is parsed where the answer is begun.
+            return Assistant(instructions=asked.instructions or "")
         if asked.instructions is not None:
             raise InvalidRequest("'instructions' goes with 'schema' only", param="instructions")
         return find(self._parts.assistants, asked.assistant or "")

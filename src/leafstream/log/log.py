@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import AsyncGenerator, Sequence
 
 import msgspec
@@ -39,8 +40,9 @@ from leafstream.piece import Piece
 
 logger = logging.getLogger("leafstream.log")
 
-MAX_COLLECTED = 256
-"""Events an answer may collect before its writer waits for the flush."""
+MAX_OF_ONE = 64
+MAX_OF_ALL = 2048
+"""Events that one answer, and all together, may collect before a writer waits for the flush."""
 READ_AT_ONCE = 1024
 """Records that a reader who is far back gets in one batch."""
 RETRY_SECONDS = 0.1
@@ -76,6 +78,8 @@ class Log:
         self._fenced: set[str] = set()
         self._cancels: set[str] = set()
         self._owed: list[Write] = []
+        self._num_collected = 0
+        self._writers: deque[asyncio.Future[None]] = deque()
         self._in_flight: set[str] = set()
         self._dirty = asyncio.Event()
         self._flushed = asyncio.Event()
@@ -146,14 +150,38 @@ class Log:
             raise Fenced(f"the answer {answer!r} is written by another process")
         collected = self._collected.get(answer)
         if collected is None:
-            collected = self._collected[answer] = _Collected(claim)
+            if self._num_collected >= MAX_OF_ALL:
+                await self._turn()
+            collected = self._collected.setdefault(answer, _Collected(claim))
         if piece is not None:
             collected.pieces.append(piece)
         if events:
             collected.events.extend(events)
+            self._num_collected += len(events)
             self._dirty.set()
-        while len(collected.events) > MAX_COLLECTED and self._collected.get(answer) is collected:
-            await self._next_flush()
+            if len(collected.events) >= MAX_OF_ONE:
+                await self._next_flush()
+
+    async def _turn(self) -> None:
+        """Wait until the flush has room; first come, first served."""
+        turn = asyncio.get_running_loop().create_future()
+        self._writers.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self._writers:
+                self._writers.remove(turn)
+            raise
+
+    def _make_room(self) -> None:
+        """The flush took everything: let as many writers on as may fill the next one."""
+        self._num_collected = 0
+        for _ in range(MAX_OF_ALL // MAX_OF_ONE):
+            if not self._writers:
+                return
+            turn = self._writers.popleft()
+            if not turn.done():
+                turn.set_result(None)
 
     async def flush(self, claim: Claim) -> None:
         """Wait until all that was appended is durable. Raises Fenced."""
@@ -184,6 +212,7 @@ class Log:
             for answer in full:
                 del self._collected[answer]
             self._in_flight = set(full)
+            self._make_room()
             try:
                 await self._commit(list(full.values()))
             finally:
