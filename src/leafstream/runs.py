@@ -17,7 +17,7 @@ import logging
 import secrets
 import time
 from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 
 from leafstream.ask import Ask
 from leafstream.assistant import Assistant, find, inline
@@ -159,6 +159,8 @@ class Runs:
         except asyncio.CancelledError:
             if run.ending is not None:
                 await self._end(claim, run.ending)
+            else:
+                await self._leave_off(claim)
         except Fenced:
             logger.info("answer %s is written by another process", claim.answer)
         except TimeoutError:
@@ -172,12 +174,15 @@ class Runs:
         finally:
             self._over(run)
 
+    async def _leave_off(self, claim: Claim) -> None:
+        """Make durable what was written, for whoever goes on with it."""
+        with suppress(Fenced):
+            await self._log.flush(claim)
+
     async def _end(self, claim: Claim, event: Event) -> None:
-        try:
+        with suppress(Fenced):
             await self._log.append(claim, [event])
             await self._log.flush(claim)
-        except Fenced:
-            return
         logger.info("answer %s %s", claim.answer, event.kind)
 
     def _over(self, run: _Run) -> None:

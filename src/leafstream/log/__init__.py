@@ -3,7 +3,8 @@
 `log.py` is what the house uses; `storage.py` is what keeps it, in memory, SQLite or Redis.
 """
 
-from leafstream.log.log import Claim, Log
+from leafstream.log.commits import Claim
+from leafstream.log.log import Log
 from leafstream.log.records import Batch, Entry, Opening, merged
 
 __all__ = ["Batch", "Claim", "Entry", "Log", "Opening", "merged"]

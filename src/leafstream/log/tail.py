@@ -72,3 +72,25 @@ class Tail:
 def _give_up(turn: asyncio.Future[None]) -> None:
     if not turn.done():
         turn.set_exception(TimeoutError())
+
+
+class Tails(dict[str, Tail]):
+    """The answers that are written or read in this process."""
+
+    @property
+    def num_readers(self) -> int:
+        return sum(tail.readers for tail in self.values())
+
+    def foreign(self) -> dict[str, Tail]:
+        """Those that another process writes."""
+        return {answer: tail for answer, tail in self.items() if not tail.mine and not tail.ended}
+
+    def drop_idle(self, answer: str) -> None:
+        """Forget a tail that nobody here reads or writes."""
+        tail = self.get(answer)
+        if tail is not None and not tail.readers and not tail.mine:
+            del self[answer]
+
+    def wake_all(self) -> None:
+        for tail in self.values():
+            tail.wake()

@@ -1,0 +1,226 @@
+"""Group commit: what all answers have to say, in one write after another.
+
+`append` only collects; one task takes what was collected, writes it to the storage and lets the
+readers see it. The fuller the server, the more goes into a write. A flush is also where texts are
+merged: a reader cannot see more often than the storage commits.
+
+A writer whose answer has collected too much waits for the flush, and so do writers that come when
+all answers together have. When the storage fails, the write is tried again for `patience` seconds;
+then its answers end with a Failed event that their readers get from memory, and that the storage
+gets when it is back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+import msgspec
+
+from leafstream.errors import Fenced, LogUnavailable
+from leafstream.events import Event, Failed, is_terminal
+from leafstream.log.records import Record, encode_record, joined, whole
+from leafstream.log.storage import Outcome, Storage, Write
+from leafstream.log.tail import Tails
+from leafstream.piece import Piece
+
+logger = logging.getLogger("leafstream.log")
+
+MAX_OF_ONE = 64
+MAX_OF_ALL = 2048
+"""Events that one answer, and all together, may collect before a writer waits for the flush."""
+RETRY_SECONDS = 0.1
+OWED_SECONDS = 1.0
+
+
+class Claim(msgspec.Struct, frozen=True):
+    """The right to write an answer."""
+
+    answer: str
+    epoch: int = 1
+
+
+class _Collected:
+    """What an answer has to say in the next flush."""
+
+    __slots__ = ("claim", "events", "pieces")
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.events: list[Event] = []
+        self.pieces: list[Piece] = []
+
+
+class Commits:
+    """Writes for all answers of a process; `run` must be running."""
+
+    def __init__(self, storage: Storage, tails: Tails, patience: float) -> None:
+        self._storage = storage
+        self._tails = tails
+        self._patience = patience
+        self._collected: dict[str, _Collected] = {}
+        self._num_collected = 0
+        self._writers: deque[asyncio.Future[None]] = deque()
+        self._in_flight: set[str] = set()
+        self._owed: list[Write] = []
+        self._fenced: set[str] = set()
+        self._cancels: set[str] = set()
+        self._dirty = asyncio.Event()
+        self._flushed = asyncio.Event()
+
+    async def append(
+        self, claim: Claim, events: Sequence[Event], piece: Piece | None = None
+    ) -> None:
+        """Add events and the raw text they came from to the next flush.
+
+        Waits while too much is collected. Raises Fenced where the claim is no longer good.
+        """
+        answer = claim.answer
+        if answer in self._fenced:
+            raise Fenced(f"the answer {answer!r} is written by another process")
+        collected = self._collected.get(answer)
+        if collected is None:
+            if self._num_collected >= MAX_OF_ALL:
+                await self._turn()
+            collected = self._collected.setdefault(answer, _Collected(claim))
+        if piece is not None:
+            collected.pieces.append(piece)
+        if events:
+            collected.events.extend(events)
+            self._num_collected += len(events)
+            self._dirty.set()
+            if len(collected.events) >= MAX_OF_ONE:
+                await self._next_flush()
+
+    async def _turn(self) -> None:
+        """Wait until the flush has room; first come, first served."""
+        turn = asyncio.get_running_loop().create_future()
+        self._writers.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn in self._writers:
+                self._writers.remove(turn)
+            raise
+
+    def _make_room(self) -> None:
+        """The flush took everything: let as many writers on as may fill the next one."""
+        self._num_collected = 0
+        for _ in range(MAX_OF_ALL // MAX_OF_ONE):
+            if not self._writers:
+                return
+            turn = self._writers.popleft()
+            if not turn.done():
+                turn.set_result(None)
+
+    async def flush(self, claim: Claim) -> None:
+        """Wait until all that was appended is durable. Raises Fenced."""
+        while self._has_news(claim.answer):
+            await self._next_flush()
+        if claim.answer in self._fenced:
+            raise Fenced(f"the answer {claim.answer!r} is written by another process")
+
+    def cancel_wanted(self, answer: str) -> bool:
+        """Whether another process asked for this answer's end."""
+        return answer in self._cancels
+
+    async def drained(self) -> None:
+        """Wait until everything that was said is durable."""
+        while any(map(self._has_news, [*self._collected, *self._in_flight])):
+            await self._next_flush()
+
+    def forget(self, answer: str) -> None:
+        """Its writer is done."""
+        self._collected.pop(answer, None)
+        self._fenced.discard(answer)
+        self._cancels.discard(answer)
+
+    def _has_news(self, answer: str) -> bool:
+        collected = self._collected.get(answer)
+        return answer in self._in_flight or (collected is not None and bool(collected.events))
+
+    async def _next_flush(self) -> None:
+        await self._flushed.wait()
+
+    async def run(self) -> None:
+        """Flush for ever."""
+        while True:
+            await self._dirty.wait()
+            self._dirty.clear()
+            # Let every task that is ready say what it has: it costs one turn of the loop.
+            await asyncio.sleep(0)
+            # Text that led to no event yet waits for the one that it leads to.
+            full = {answer: item for answer, item in self._collected.items() if item.events}
+            for answer in full:
+                del self._collected[answer]
+            self._in_flight = set(full)
+            self._make_room()
+            try:
+                await self._commit(list(full.values()))
+            finally:
+                self._in_flight = set()
+                self._flushed.set()
+                self._flushed = asyncio.Event()
+                if self._writers:  # they must not depend on those before them having news
+                    self._dirty.set()
+
+    async def _commit(self, collected: list[_Collected]) -> None:
+        records = [self._record(item) for item in collected]
+        writes = [_write(i.claim, record) for i, record in zip(collected, records, strict=True)]
+        try:
+            outcomes = await self._write([*writes, *self._owed])
+        except LogUnavailable as error:
+            self._give_up(collected, error)
+            return
+        self._owed.clear()
+        for item, record, outcome in zip(collected, records, outcomes, strict=False):
+            self._written(item.claim.answer, record, outcome)
+
+    def _record(self, item: _Collected) -> Record:
+        events = joined(item.events)
+        tail = self._tails[item.claim.answer]
+        return Record(tail.last + len(events), events, whole(item.pieces))
+
+    async def _write(self, writes: list[Write]) -> list[Outcome]:
+        """One write, tried again while the storage is away and patience lasts."""
+        patience = self._patience if len(writes) > len(self._owed) else 0
+        deadline = asyncio.get_running_loop().time() + patience
+        while True:
+            try:
+                return await self._storage.write(writes)
+            except LogUnavailable as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                logger.warning("the log waits for its storage: %s", error.message)
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _written(self, answer: str, record: Record, outcome: Outcome) -> None:
+        tail = self._tails[answer]
+        if outcome == "fenced":
+            self._fenced.add(answer)
+            tail.mine = False
+            tail.wake()
+            return
+        if outcome == "cancel":
+            self._cancels.add(answer)
+        tail.grow(record.events)
+        self._tails.drop_idle(answer)
+
+    def _give_up(self, collected: list[_Collected], error: LogUnavailable) -> None:
+        """End these answers in memory; the storage is owed their ends until it is back."""
+        if collected:
+            logger.error("the log gives up on %d answers: %s", len(collected), error.message)
+        failed = Failed(error.code, error.status, error.message, error.retryable)
+        for item in collected:
+            tail = self._tails[item.claim.answer]
+            self._owed.append(_write(item.claim, Record(tail.last + 1, [failed], [])))
+            tail.grow([failed])
+            self._fenced.add(item.claim.answer)
+        asyncio.get_running_loop().call_later(OWED_SECONDS, self._dirty.set)
+
+
+def _write(claim: Claim, record: Record) -> Write:
+    ended = bool(record.events) and is_terminal(record.events[-1])
+    return Write(claim.answer, claim.epoch, record.last, ended, encode_record(record))
