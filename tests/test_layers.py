@@ -21,7 +21,7 @@ LAYERS = [
         "schema",
         "settings",
     ],
-    ["prompt", "plan", "landing", "assistant", "ask", "decoder", "models"],
+    ["prompt", "plan", "landing", "assistant", "ask", "keys", "decoder", "models"],
     ["engines", "engine_choice"],
     ["draft", "answer"],
     ["log", "store"],

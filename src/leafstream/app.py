@@ -6,13 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse
 
 from leafstream import __version__
 from leafstream.engines.base import Engine
 from leafstream.faces import conversations, failures, native
+from leafstream.faces.callers import Callers, is_loopback
 from leafstream.faces.parts import Parts
+from leafstream.keys import Keys
 from leafstream.log import Log
 from leafstream.rounds import Rounds
 from leafstream.runs import Runs
@@ -33,11 +36,19 @@ class LeafstreamApp(FastAPI):
         store: Conversations,
         log: Log,
     ) -> None:
-        super().__init__(title="leafstream", version=__version__, lifespan=_lifespan)
+        keys = Keys(settings.keys_file)
+        callers = Callers(keys, settings.origins, local=is_loopback(settings.host))
+        super().__init__(
+            title="leafstream",
+            version=__version__,
+            lifespan=_lifespan,
+            dependencies=[Depends(callers.admit)],
+        )
         self.engine = engine
         limits = Limits(
             queue=settings.queue,
             share=settings.share,
+            shares=keys.share,
             grace=settings.grace_seconds,
             first_token=settings.first_token_seconds,
             total=settings.total_seconds,
@@ -49,6 +60,14 @@ class LeafstreamApp(FastAPI):
         self.store = store
         self.runs = Runs(engine, log, served.assistants, store, limits)
         failures.install(self)
+        if settings.origins:
+            self.add_middleware(
+                CORSMiddleware,
+                allow_origins=settings.origins,
+                allow_methods=["GET", "POST", "PATCH", "DELETE"],
+                allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "Idempotency-Key"],
+                expose_headers=["Leafstream-Answer", "Retry-After"],
+            )
         parts = Parts(settings, served.assistants, self.runs, log, store)
         for router in (native.router, conversations.router, *served.routers):
             self.include_router(router(parts))

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from leafstream.commands import asking, serving
+from leafstream.commands import asking, keys, serving
 from leafstream.errors import LeafstreamError, SetupError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ _FIELDS_ARE_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command()(serving.serve)
 app.command(context_settings=_FIELDS_ARE_OPTIONS)(asking.ask)
 app.command()(asking.chat)
+app.add_typer(keys.app, name="keys")
 
 
 @app.command()

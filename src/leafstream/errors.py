@@ -6,6 +6,8 @@ LeafstreamError                 code, status, retryable, message, param
 │   ├── UnsupportedSchema       a keyword that leafstream does not serve
 │   ├── PromptTooLong           the prompt leaves no room, with the numbers
 │   ├── NotFound                no such assistant, answer, conversation, route
+│   ├── Unauthorized            no key, or none of ours
+│   ├── Forbidden               this key, or this site, may not
 │   ├── Conflict                the state of the thing forbids it
 │   └── BodyTooLarge
 ├── Overloaded                  no slot and no place in the queue (503, Retry-After)
@@ -68,6 +70,16 @@ class PromptTooLong(InvalidRequest):
 class NotFound(InvalidRequest):
     code = "not_found"
     status = 404
+
+
+class Unauthorized(InvalidRequest):
+    code = "unauthorized"
+    status = 401
+
+
+class Forbidden(InvalidRequest):
+    code = "forbidden"
+    status = 403
 
 
 class Conflict(InvalidRequest):

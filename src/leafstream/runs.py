@@ -80,7 +80,7 @@ class Runs:
         self._log = log
         self._assistants = assistants
         self._limits = limits or Limits()
-        self._slots = Slots(engine.slots, self._limits.queue, self._limits.share)
+        self._slots = Slots(engine.slots, self._limits.queue)
         self._writer = Writer(engine, log, self._slots, conversations, self._limits)
         self._runs: dict[str, _Run] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -111,7 +111,7 @@ class Runs:
         if self.draining:
             raise Overloaded("this server is stopping; try again", retry_after=1)
         job = self._job(new_id(), ask)
-        self._slots.check(ask.owner, self._starting)
+        self._slots.check(ask.owner, self._starting, self._limits.share_of(ask.owner))
         self._starting += 1
         try:
             busy = await self._log.ahead(ask.conversation)

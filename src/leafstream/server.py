@@ -14,6 +14,7 @@ import uvicorn
 from leafstream.app import LeafstreamApp
 from leafstream.engine_choice import open_engine
 from leafstream.errors import SetupError
+from leafstream.faces.callers import is_loopback
 from leafstream.log import Log
 from leafstream.log.choice import open_storage
 from leafstream.models.fetch import Progress
@@ -51,6 +52,7 @@ def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def serve(settings: Settings, served: Served, progress: Progress | None = None) -> None:
     """Serve until a signal. Raises SetupError before the port opens where it cannot."""
+    check_exposure(settings)
     with bound_socket(settings.host, settings.port) as listener:
         app = await open_app(settings, served, progress)
         server = Server(
@@ -118,6 +120,16 @@ async def open_app(
         await store.close()
         raise
     return LeafstreamApp(settings, engine, served, store, Log(storage))
+
+
+def check_exposure(settings: Settings) -> None:
+    """Raises SetupError where everybody on a network could ask without a key."""
+    if settings.keys_file is None and not settings.open and not is_loopback(settings.host):
+        raise SetupError(
+            f"listening on {settings.host} without keys would serve everybody who reaches it; make "
+            "a key with 'leafstream keys add NAME' and set LEAFSTREAM_KEYS_FILE, or set "
+            "LEAFSTREAM_OPEN=true if that is meant"
+        )
 
 
 def bound_socket(host: str, port: int) -> socket.socket:

@@ -90,6 +90,15 @@ class Settings(BaseSettings):
     soft_landing: bool = Field(
         True, description="Lower string bounds in the grammar so that a short answer is whole."
     )
+    keys_file: Path | None = Field(
+        None, description="The file of callers' keys (leafstream keys add); unset: no keys."
+    )
+    open: bool = Field(
+        False, description="Listen beyond loopback without keys: everybody there may ask."
+    )
+    cors_origins: str = Field(
+        "", description="Sites whose pages may call, with commas between: https://a.example; or *."
+    )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="The largest request body.")
     inline_schemas: bool = Field(
         True, description="Whether a request may bring its own schema instead of an assistant."
@@ -97,6 +106,15 @@ class Settings(BaseSettings):
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="Of the log."
     )
+
+    @property
+    def keys_path(self) -> Path:
+        """Where `leafstream keys` keeps keys."""
+        return self.keys_file or user_data_path("leafstream") / "keys.json"
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        return tuple(origin.strip() for origin in self.cors_origins.split(",") if origin.strip())
 
     @property
     def answers(self) -> str:

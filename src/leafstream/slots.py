@@ -12,16 +12,15 @@ RETRY_AFTER = 5
 
 
 class Slots:
-    """`size` at once, `queue` waiting, `share` of both for one caller; more is refused.
+    """`size` at once and `queue` waiting; more is refused.
 
     A free slot goes to the callers in turn, and to each one's answers first come, first served: a
     caller with a hundred answers waiting holds up nobody's first.
     """
 
-    def __init__(self, size: int, queue: int, share: int | None = None) -> None:
+    def __init__(self, size: int, queue: int) -> None:
         self._free = size
         self._queue = queue
-        self._share = share
         self._waiting: dict[str, deque[asyncio.Event]] = {}
         self._promised: set[asyncio.Event] = set()
         self._held: dict[str, int] = {}
@@ -34,15 +33,18 @@ class Slots:
     def num_waiting(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def check(self, owner: str = "", reserved: int = 0) -> None:
-        """Raises Overloaded where the queue is full, RateLimited where the caller has its share."""
+    def check(self, owner: str = "", reserved: int = 0, share: int | None = None) -> None:
+        """Raises Overloaded where the queue is full.
+
+        RateLimited where `share` answers of the caller are running or waiting already.
+        """
         if self.num_waiting + reserved >= self._free + self._queue:
             raise Overloaded(
                 f"all slots are busy and {self.num_waiting} answers are waiting; try again later",
                 retry_after=RETRY_AFTER,
             )
         own = self._held.get(owner, 0) + len(self._waiting.get(owner, ()))
-        if self._share is not None and own >= self._share:
+        if share is not None and own >= share:
             raise RateLimited(
                 f"{own} of your answers are running or waiting, which is as many as may be; "
                 "wait for one to end",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import aclosing
 
 import msgspec
@@ -30,7 +31,8 @@ TURN_SECONDS = 0.2
 class Limits(msgspec.Struct, frozen=True):
     """Times are in seconds; None is no limit.
 
-    `queue` answers may wait, `share` may one caller have waiting and running. An answer that nobody
+    `queue` answers may wait; one caller may have waiting and running what `shares` says of it, else
+    `share`. An answer that nobody
     reads for `grace` is cancelled; one without a token after `first_token`, or without an end after
     `total`, fails. A lost engine is waited for as long as `patience`. An answer that was begun
     longer ago than `takeover` is not gone on with when its process died.
@@ -38,11 +40,16 @@ class Limits(msgspec.Struct, frozen=True):
 
     queue: int = 64
     share: int | None = None
+    shares: Callable[[str], int | None] | None = None
     grace: float = 10.0
     first_token: float | None = None
     total: float | None = None
     patience: float = 30.0
     takeover: float = 600.0
+
+    def share_of(self, owner: str) -> int | None:
+        own = None if self.shares is None else self.shares(owner)
+        return self.share if own is None else own
 
 
 class Writer:
@@ -72,7 +79,7 @@ class Writer:
         conversation = job.ask.conversation
         if conversation is None or self._conversations is None:
             return job
-        history = await self._conversations.messages(conversation)
+        history = await self._conversations.messages(conversation, owner=job.ask.owner)
         return msgspec.structs.replace(
             job, messages=(*job.messages[:-1], *history, job.messages[-1])
         )

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from leafstream.assistant import find
 from leafstream.faces.body import answer_json, documented, read_model
-from leafstream.faces.parts import Parts
+from leafstream.faces.parts import Parts, owner
 from leafstream.store.conversations import MAX_TITLE, Conversations
 
 
@@ -38,25 +38,31 @@ def router(parts: Parts) -> APIRouter:
         """Begin a conversation; give its id as `conversation` in POST /v1/answers."""
         new = await read_model(request, NewConversation, settings.max_body_bytes)
         find(assistants, new.assistant)
-        return answer_json(await conversations.create(new.assistant, new.title), 201)
+        return answer_json(
+            await conversations.create(new.assistant, new.title, owner=owner(request)), 201
+        )
 
     @routes.get("")
     async def recent(
-        limit: Annotated[int, Query(ge=1, le=200)] = 50, before: datetime | None = None
+        request: Request,
+        limit: Annotated[int, Query(ge=1, le=200)] = 50,
+        before: datetime | None = None,
     ) -> Response:
         """The most recently used first; `before` is the last one's `updated`."""
-        return answer_json({"data": await conversations.recent(limit, before)})
+        return answer_json(
+            {"data": await conversations.recent(limit, before, owner=owner(request))}
+        )
 
     @routes.get("/{conversation}")
-    async def read(conversation: str) -> Response:
+    async def read(request: Request, conversation: str) -> Response:
         """A conversation with its turns, their plans and usage."""
-        return answer_json(await _whole(conversations, conversation))
+        return answer_json(await _whole(conversations, conversation, owner(request)))
 
     @routes.get("/{conversation}/export")
-    async def export(conversation: str) -> Response:
+    async def export(request: Request, conversation: str) -> Response:
         """The conversation as a file."""
         name = f'attachment; filename="{conversation}.json"'
-        response = answer_json(await _whole(conversations, conversation))
+        response = answer_json(await _whole(conversations, conversation, owner(request)))
         response.headers["Content-Disposition"] = name
         return response
 
@@ -64,17 +70,19 @@ def router(parts: Parts) -> APIRouter:
     async def rename(request: Request, conversation: str) -> Response:
         """Give a conversation another title."""
         new = await read_model(request, Rename, settings.max_body_bytes)
+        await conversations.read(conversation, owner=owner(request))
         return answer_json(await conversations.rename(conversation, new.title))
 
     @routes.delete("/{conversation}", status_code=204)
-    async def delete(conversation: str) -> Response:
+    async def delete(request: Request, conversation: str) -> Response:
         """Delete a conversation and its turns for good."""
+        await conversations.read(conversation, owner=owner(request))
         await conversations.delete(conversation)
         return Response(status_code=204)
 
     return routes
 
 
-async def _whole(conversations: Conversations, conversation: str) -> dict[str, Any]:
-    found = await conversations.read(conversation)
+async def _whole(conversations: Conversations, conversation: str, by: str) -> dict[str, Any]:
+    found = await conversations.read(conversation, owner=by)
     return {**msgspec.structs.asdict(found), "turns": await conversations.turns(conversation)}

@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from leafstream.errors import LeafstreamError, Overloaded
+from leafstream.errors import LeafstreamError, Overloaded, RateLimited, Unauthorized
 
 logger = logging.getLogger("leafstream.http")
 
@@ -27,8 +27,10 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(LeafstreamError)
     async def ours(request: Request, error: LeafstreamError) -> JSONResponse:
         headers = {}
-        if isinstance(error, Overloaded):
+        if isinstance(error, Overloaded | RateLimited):
             headers["Retry-After"] = str(error.retry_after)
+        if isinstance(error, Unauthorized):
+            headers["WWW-Authenticate"] = "Bearer"
         logger.info("%s %s: %s", request.method, request.url.path, error.code)
         content = envelope(error.code, error.message, error.param, **error.details)
         return JSONResponse(content, error.status, headers)

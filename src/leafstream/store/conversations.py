@@ -26,6 +26,7 @@ class Conversation(msgspec.Struct, frozen=True):
     title: str
     created: datetime
     updated: datetime
+    owner: str = ""
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -68,29 +69,36 @@ class Conversations:
         """Connect and migrate. Raises SetupError."""
         return cls(await database.open_engine(url))
 
-    async def create(self, assistant: str, title: str = "") -> Conversation:
+    async def create(self, assistant: str, title: str = "", *, owner: str = "") -> Conversation:
         now = datetime.now(UTC)
         made = Conversation(
-            "conv_" + secrets.token_urlsafe(16), assistant, title[:MAX_TITLE], now, now
+            "conv_" + secrets.token_urlsafe(16), assistant, title[:MAX_TITLE], now, now, owner
         )
         async with self._engine.begin() as connection:
             await connection.execute(insert(conversations), msgspec.structs.asdict(made))
         return made
 
-    async def recent(self, limit: int = 50, before: datetime | None = None) -> list[Conversation]:
-        """The most recently used first; `before` goes on from the last one's `updated`."""
-        query = select(conversations).order_by(conversations.c.updated.desc()).limit(limit)
+    async def recent(
+        self, limit: int = 50, before: datetime | None = None, *, owner: str = ""
+    ) -> list[Conversation]:
+        """The owner's, most recently used first; `before` goes on from the last one's `updated`."""
+        query = (
+            select(conversations)
+            .where(conversations.c.owner == owner)
+            .order_by(conversations.c.updated.desc())
+            .limit(limit)
+        )
         if before is not None:
             query = query.where(conversations.c.updated < before)
         async with self._engine.connect() as connection:
             return [_conversation(row) for row in await connection.execute(query)]
 
-    async def read(self, conversation: str) -> Conversation:
-        """Raises NotFound."""
+    async def read(self, conversation: str, *, owner: str | None = None) -> Conversation:
+        """Raises NotFound, also where it is not the owner's (None: whoever's it is)."""
         query = select(conversations).where(conversations.c.id == conversation)
         async with self._engine.connect() as connection:
             row = (await connection.execute(query)).first()
-        if row is None:
+        if row is None or owner not in (None, row.owner):
             raise _missing(conversation)
         return _conversation(row)
 
@@ -101,8 +109,9 @@ class Conversations:
         async with self._engine.connect() as connection:
             return [_turn(row) for row in await connection.execute(query)]
 
-    async def messages(self, conversation: str) -> Messages:
+    async def messages(self, conversation: str, *, owner: str | None = None) -> Messages:
         """The turns as a model reads them. Raises NotFound."""
+        await self.read(conversation, owner=owner)
         return tuple(Message(turn.role, turn.content) for turn in await self.turns(conversation))
 
     async def add(self, conversation: str, exchange: Exchange) -> None:

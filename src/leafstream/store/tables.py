@@ -25,7 +25,8 @@ conversations = Table(
     Column("title", String(200), nullable=False),
     Column("created", DateTime(timezone=True), nullable=False),
     Column("updated", DateTime(timezone=True), nullable=False),
-    Index("conversations_updated", "updated"),
+    Column("owner", String(64), nullable=False, server_default=""),
+    Index("conversations_updated", "owner", "updated"),
 )
 
 turns = Table(

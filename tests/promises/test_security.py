@@ -1,0 +1,150 @@
+"""Promises about who may ask, read and listen, against the running server."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from leafstream.engines.scripted import Play, ScriptedEngine
+from leafstream.errors import SetupError
+from leafstream.keys import add_key, remove_key
+from leafstream.server import check_exposure
+from leafstream.settings import Settings
+from tests.house import ASK_PAIR, STREAM, House, house
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+async def status(served: House, method: str, path: str, key: str | None = None) -> int:
+    headers = bearer(key) if key else {}
+    body = {"assistant": "chat"} if method == "POST" else None
+    return (await served.http.request(method, path, headers=headers, json=body)).status_code
+
+
+async def test_without_a_key_nothing_is_told_and_with_one_only_ones_own(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    mine, yours = add_key(file, "mine"), add_key(file, "yours")
+    assert mine.split("_")[2] not in file.read_text()
+    assert file.stat().st_mode & 0o077 == 0
+    async with house(tmp_path, keys_file=file) as served:
+        for wrong in (None, "lf_x_y", mine[:-1], mine + "x", "nonsense"):
+            refused = await served.http.post(
+                "/v1/answers", json=ASK_PAIR, headers=bearer(wrong) if wrong else {}
+            )
+            assert refused.status_code == 401
+            assert refused.headers["www-authenticate"] == "Bearer"
+        told = await served.http.post("/v1/answers", json=ASK_PAIR, headers=bearer(mine))
+        answer = told.json()["id"]
+        made = await served.http.post(
+            "/v1/conversations", json={"assistant": "chat"}, headers=bearer(mine)
+        )
+        conversation = made.json()["id"]
+        for path in (f"/v1/answers/{answer}", f"/v1/answers/{answer}/events"):
+            assert await status(served, "GET", path, mine) == 200
+            assert await status(served, "GET", path, yours) == 404
+        for method, path in (
+            ("POST", f"/v1/answers/{answer}/cancel"),
+            ("GET", f"/v1/conversations/{conversation}"),
+            ("GET", f"/v1/conversations/{conversation}/export"),
+            ("DELETE", f"/v1/conversations/{conversation}"),
+        ):
+            assert await status(served, method, path, yours) == 404
+        listed = await served.http.get("/v1/conversations", headers=bearer(yours))
+        assert listed.json() == {"data": []}
+        asked = {"assistant": "chat", "input": "go", "conversation": conversation}
+        foreign = await served.http.post("/v1/answers", json=asked, headers=bearer(yours))
+        assert foreign.status_code == 404
+        assert await status(served, "GET", f"/v1/conversations/{conversation}", mine) == 200
+        assert (await served.http.get("/healthz")).status_code == 200
+
+
+async def test_the_same_idempotency_key_of_two_callers_is_two_answers(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    keys = [add_key(file, name) for name in ("a", "b")]
+    async with house(tmp_path, keys_file=file) as served:
+        told = [
+            await served.http.post(
+                "/v1/answers", json=ASK_PAIR, headers={**bearer(key), "Idempotency-Key": "same"}
+            )
+            for key in (*keys, keys[0])
+        ]
+    first, second, again = (response.json()["id"] for response in told)
+    assert first != second
+    assert again == first
+
+
+async def test_scopes_and_rates_and_a_removed_key_are_heeded(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    watcher = add_key(file, "watcher", ["metrics"])
+    slow = add_key(file, "slow", per_minute=2)
+    async with house(tmp_path, keys_file=file) as served:
+        assert await status(served, "GET", "/v1/assistants", watcher) == 403
+        told = [await status(served, "GET", "/v1/assistants", slow) for _ in range(3)]
+        assert told == [200, 200, 429]
+        remove_key(file, "slow")
+        await asyncio.sleep(1.1)
+        assert await status(served, "GET", "/v1/assistants", slow) == 401
+
+
+async def test_a_caller_with_its_share_of_answers_is_told_to_wait(tmp_path: Path) -> None:
+    slow = ScriptedEngine("again and " * 200, Play(delay=0.05))
+    async with house(tmp_path, slow, share=1) as served:
+        await served.begin({"assistant": "chat", "input": "go"})
+        refused = await served.http.post("/v1/answers", json=ASK_PAIR, headers=STREAM)
+    assert refused.status_code == 429
+    assert int(refused.headers["retry-after"]) >= 1
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, 200),
+        ({"Origin": "https://evil.example"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Host": "evil.example"}, 403),
+        ({"Host": "localhost:8000"}, 200),
+    ],
+)
+async def test_a_page_of_another_site_cannot_use_a_browser_to_ask(
+    tmp_path: Path, headers: dict[str, str], expected: int
+) -> None:
+    async with house(tmp_path) as served:
+        told = await served.http.get("/v1/assistants", headers=headers)
+        own = await served.http.get("/v1/assistants", headers={"Origin": served.url})
+    assert told.status_code == expected
+    assert own.status_code == 200
+    assert "access-control-allow-origin" not in told.headers
+
+
+async def test_a_site_that_is_named_may_call_and_no_other(tmp_path: Path) -> None:
+    site = "https://leaf.example"
+    async with house(tmp_path, cors_origins=site) as served:
+        told = await served.http.get("/v1/assistants", headers={"Origin": site})
+        other = await served.http.get("/v1/assistants", headers={"Origin": "https://b.example"})
+    assert told.headers["access-control-allow-origin"] == site
+    assert other.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        ({"host": "0.0.0.0"}, True),
+        ({"host": "192.0.2.7"}, True),
+        ({"host": "0.0.0.0", "open": True}, False),
+        ({"host": "127.0.0.1"}, False),
+        ({"host": "::1"}, False),
+    ],
+)
+def test_listening_beyond_loopback_without_keys_is_refused(
+    given: dict[str, object], refused: bool
+) -> None:
+    settings = Settings(_env_file=None, **given)  # type: ignore[call-arg,arg-type]
+    if refused:
+        with pytest.raises(SetupError, match="leafstream keys add"):
+            check_exposure(settings)
+    else:
+        check_exposure(settings)
