@@ -37,7 +37,9 @@ class LeafstreamApp(FastAPI):
         log: Log,
     ) -> None:
         keys = Keys(settings.keys_file)
-        callers = Callers(keys, settings.origins, local=is_loopback(settings.host))
+        callers = Callers(
+            keys, settings.origins, local=is_loopback(settings.host) and not settings.open
+        )
         super().__init__(
             title="leafstream",
             version=__version__,
@@ -81,15 +83,17 @@ class LeafstreamApp(FastAPI):
 
         @self.get("/readyz", tags=["health"])
         async def readyz() -> JSONResponse:
-            """The engine is loaded; what it is and how busy."""
+            """The engine is loaded and new answers are taken; what it is and how busy."""
+            stopping = self.runs.draining
             return JSONResponse(
-                {
-                    "status": "ready",
+                status_code=503 if stopping else 200,
+                content={
+                    "status": "stopping" if stopping else "ready",
                     "model": self.engine.model,
                     "context_window": self.engine.context_window,
                     "slots": self.engine.slots,
                     "free_slots": self.runs.num_free_slots,
-                }
+                },
             )
 
 

@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,31 +13,15 @@ from leafstream.engines.scripted import Play, ScriptedEngine
 from leafstream.errors import SetupError
 from leafstream.events import Finished, Started
 from leafstream.store.conversations import Conversations
-from tests.debian import PROGRAMS
 from tests.house import House, house
+from tests.postgresql import postgres_server
 
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """The URL of a real PostgreSQL of our own, on a Unix socket only."""
-    program = PROGRAMS["postgresql"]()
-    if program is None:
-        pytest.skip("PostgreSQL is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="leafstream-pg-"))
-    user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    if user:
-        shutil.chown(folder, "postgres")
-    data, bin_ = folder / "data", program.parent
-    initdb = [*user, str(bin_ / "initdb"), "-D", str(data), "-U", "leaf", "-A", "trust", "-N"]
-    subprocess.run(initdb, check=True, capture_output=True, cwd=folder)
-    options = f"-c listen_addresses='' -k {folder} -c fsync=off"
-    control = [*user, str(bin_ / "pg_ctl"), "-D", str(data), "-w", "-l", str(folder / "log")]
-    subprocess.run([*control, "-o", options, "start"], check=True, capture_output=True, cwd=folder)
-    try:
-        yield f"postgresql://leaf@/postgres?host={folder}"
-    finally:
-        subprocess.run([*control, "-m", "immediate", "stop"], check=False, capture_output=True)
-        shutil.rmtree(folder, ignore_errors=True)
+    """The URL of a real PostgreSQL of our own."""
+    with postgres_server() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

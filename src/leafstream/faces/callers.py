@@ -30,8 +30,8 @@ class Callers:
         path = request.url.path
         if not path.startswith(GUARDED):
             return
-        self._check_site(request)
         if not self._keys.are_on:
+            self._check_site(request)
             return
         key = self._keys.find(_given(request))
         if key is None:
@@ -43,7 +43,7 @@ class Callers:
         request.scope["leafstream.owner"] = key.id
 
     def _check_site(self, request: Request) -> None:
-        """A page of another site must not use a browser to reach a server that asks for no key."""
+        """Keep out other sites' pages: their visitors' browsers can reach a server without keys."""
         host = request.headers.get("host", "")
         if self._local and not is_loopback(host):
             raise Forbidden(f"this server is not {host!r}; it answers to localhost only")
