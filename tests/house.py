@@ -88,7 +88,7 @@ async def house(
     read = Settings(_env_file=None, **given)  # type: ignore[call-arg]
     store = await Conversations.open(read.database)
     engine = engine or ScriptedEngine(PAIR_TEXT)
-    log = Log(await open_storage(read.answers))
+    log = Log(await open_storage(read.answers), read.log_patience_seconds)
     app = LeafstreamApp(read, engine, Served(assistants or ASSISTANTS, routers), store, log)
     async with (
         Listening(app) as url,

@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,32 @@ START_SECONDS = 60
 class Serving:
     """One server over the files in `folder`; `settings` are LEAFSTREAM_… without the prefix."""
 
-    def __init__(self, folder: Path, port: int, settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        port: int,
+        settings: dict[str, Any],
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         self.url = f"http://127.0.0.1:{port}"
+        self.port = port
+        self.is_up = False
         self._folder = folder
         self._environment = {
             **{name: value for name, value in os.environ.items() if "LEAFSTREAM" not in name},
             "LEAFSTREAM_PORT": str(port),
             "LEAFSTREAM_DATABASE_URL": f"sqlite:///{folder / 'test.db'}",
             **{f"LEAFSTREAM_{name.upper()}": str(value) for name, value in settings.items()},
+            **(environment or {}),
         }
         self._process: asyncio.subprocess.Process | None = None
+
+    @property
+    def memory(self) -> int:
+        """Resident bytes."""
+        assert self._process is not None
+        pages = Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]
+        return int(pages) * os.sysconf("SC_PAGE_SIZE")
 
     async def start(self) -> None:
         """Start and wait until it is ready."""
@@ -47,6 +63,7 @@ class Serving:
             while not await self._is_ready():
                 assert self._process.returncode is None, "the server ended before it was ready"
                 await asyncio.sleep(0.05)
+        self.is_up = True
 
     async def _is_ready(self) -> bool:
         try:
@@ -62,6 +79,7 @@ class Serving:
     async def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the end; the exit code."""
         assert self._process is not None
+        self.is_up = False
         if self._process.returncode is None:
             self._process.send_signal(how)
         async with asyncio.timeout(30):
@@ -78,12 +96,16 @@ class Serving:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, script: str, delay: float = 0.02, **settings: Any
+    folder: Path,
+    script: str,
+    delay: float = 0.02,
+    environment: Mapping[str, str] | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Serving]:
     """A started server that plays `script`, a token every `delay` seconds."""
     (folder / "script.txt").write_text(script)
     model = f"scripted:{folder / 'script.txt'}?delay={delay}"
-    server = Serving(folder, free_port(), {"model": model, **settings})
+    server = Serving(folder, free_port(), {"model": model, **settings}, environment)
     await server.start()
     try:
         yield server
@@ -145,6 +167,6 @@ async def two(
         if storage == "redis":
             redis = await stack.enter_async_context(redis_server(folder))
             settings["answers_url"] = redis.url
-        first = await stack.enter_async_context(serving(folder, script, delay, **settings))
+        first = await stack.enter_async_context(serving(folder, script, delay, None, **settings))
         second = await stack.enter_async_context(serving(folder, script, delay, **settings))
         yield first, second

@@ -119,7 +119,9 @@ async def open_app(
     except BaseException:
         await store.close()
         raise
-    return LeafstreamApp(settings, engine, served, store, Log(storage))
+    return LeafstreamApp(
+        settings, engine, served, store, Log(storage, settings.log_patience_seconds)
+    )
 
 
 def check_exposure(settings: Settings) -> None:

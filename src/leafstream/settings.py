@@ -107,6 +107,10 @@ class Settings(BaseSettings):
         "info", pattern="^(debug|info|warning|error)$", description="Of the log."
     )
 
+    log_patience_seconds: float = Field(
+        30, ge=0, description="How long answers wait for a storage of the log that went away."
+    )
+
     @property
     def keys_path(self) -> Path:
         """Where `leafstream keys` keeps keys."""

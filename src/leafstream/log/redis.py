@@ -22,8 +22,8 @@ from leafstream.errors import LogUnavailable, SetupError
 from leafstream.log.records import Opening, Record, decode_opening, decode_record, encode_opening
 from leafstream.log.storage import Head, Outcome, Retention, Write
 
-LEASE_MS = 5000
-RENEW_SECONDS = 1.0
+LEASE_MS = 3000
+RENEW_SECONDS = 0.7
 NEWS_SECONDS = 1.0
 _SCRIPTS = ("create", "write", "claim", "forget")
 
