@@ -161,8 +161,8 @@ class Runs:
                 await self._end(claim, run.ending)
             else:
                 await self._leave_off(claim)
-        except Fenced:
-            logger.info("answer %s is written by another process", claim.answer)
+        except Fenced as error:
+            logger.info("answer %s was let go: %s", claim.answer, error.message)
         except TimeoutError:
             late = DeadlineExceeded(f"the answer took longer than {self._limits.total:g} seconds")
             await self._end(claim, failure(late))

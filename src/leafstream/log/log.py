@@ -104,7 +104,7 @@ class Log:
 
     def cancel_wanted(self, answer: str) -> bool:
         """Whether another process asked for this answer's end."""
-        return self._commits.cancel_wanted(answer)
+        return self._tails[answer].cancel_wanted
 
     def ended(self, claim: Claim) -> None:
         """The writer is done: forget what only it needed."""
