@@ -275,9 +275,13 @@ class Runs:
         task.add_done_callback(self._leaving.discard)
 
     async def _leave(self, run: _Run) -> None:
-        """End an answer that nobody reads, unless somebody does in another process."""
-        elsewhere = await self._log.seen(run.claim.answer, self._limits.grace)
-        if run.readers or run.claim.answer not in self._runs:
+        """End an answer that nobody reads, unless somebody does in another process.
+
+        Or here, where he came before this process took the answer over.
+        """
+        answer = run.claim.answer
+        elsewhere = self._log.is_read(answer) or await self._log.seen(answer, self._limits.grace)
+        if run.readers or answer not in self._runs:
             return
         if elsewhere:
             self._watch(run)

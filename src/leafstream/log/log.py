@@ -214,6 +214,11 @@ class Log:
     async def wanted_cancels(self) -> list[str]:
         return await self._storage.wanted_cancels()
 
+    def is_read(self, answer: str) -> bool:
+        """Whether anybody in this process reads the answer now."""
+        tail = self._tails.get(answer)
+        return tail is not None and tail.readers > 0
+
     async def seen(self, answer: str, within: float) -> bool:
         """Whether another process told in the last `within` seconds that it is read there."""
         return await self._storage.seen(answer, within)
