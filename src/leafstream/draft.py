@@ -215,7 +215,8 @@ class Draft:
         path, message = wrong[0]
         start = start_of(prefix, path)
         kept = self._written.cut_back(prefix[:start] if start and path else "")
-        if self._retried or self.plan.max_tokens - kept.num_tokens < (self.plan.min_tokens or 1):
+        is_last = self._retried or not self._job.ask.rewrite
+        if is_last or self.plan.max_tokens - kept.num_tokens < (self.plan.min_tokens or 1):
             raise _invalid(closing, wrong)
         self._go_back(kept)
         said = f"{path or 'the answer'} was not valid and is written again: {message}"

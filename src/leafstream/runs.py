@@ -77,6 +77,7 @@ class Runs:
         conversations: Conversations | None = None,
         limits: Limits | None = None,
     ) -> None:
+        self.model = engine.model
         self._log = log
         self._assistants = assistants
         self._limits = limits or Limits()

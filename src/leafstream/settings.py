@@ -100,6 +100,9 @@ class Settings(BaseSettings):
         "", description="Sites whose pages may call, with commas between: https://a.example; or *."
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="The largest request body.")
+    openai: bool = Field(
+        True, description="Whether OpenAI's API is served: /v1/chat/completions, /v1/responses."
+    )
     inline_schemas: bool = Field(
         True, description="Whether a request may bring its own schema instead of an assistant."
     )
