@@ -47,11 +47,16 @@ class Cycles:
     def num_chunks(self) -> int:
         return self._dropped + len(self._starts) - 1
 
-    def feed(self, chunk: str) -> list[Cycle]:
-        """The cycles that go on with `chunk`, which is not empty."""
+    def feed(self, chunk: str, tokens: int = 1) -> list[Cycle]:
+        """The cycles that go on with `chunk`, which is not empty and `tokens` tokens long."""
         self._pending.append(chunk)
-        self._end += len(chunk)
-        self._starts.append(self._end)
+        begin, self._end = self._end, self._end + len(chunk)
+        if tokens == 1:
+            self._starts.append(self._end)
+        else:  # about where they begin
+            step = len(chunk) / tokens
+            self._starts += [begin + int(step * number) for number in range(1, tokens)]
+            self._starts.append(self._end)
         end, num_chunks = self._looked
         due = self._end - end >= LOOK_CHARS or self.num_chunks - num_chunks >= LOOK_CHUNKS
         if due or self._open:

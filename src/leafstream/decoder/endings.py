@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import islice
 
 import msgspec
@@ -85,9 +86,9 @@ class Endings:
 
     def _seen(self) -> tuple[Json, list[bool]]:
         """What the client holds by now, and for each level whether it holds anything of it."""
-        pending, frames = self._pending, self._frames
-        is_told = pending.kind is Kind.STRING and bool(pending.text) and self._is_decided()
-        told: Json = pending.text if is_told else None
+        frames = self._frames
+        is_told = bool(self._told_text)
+        told: Json = self._told_text or None
         levels = [is_told]
         for depth in reversed(range(len(frames))):
             frame = frames[depth]
@@ -98,11 +99,16 @@ class Endings:
             levels.append(is_told)
         return told, levels[::-1]
 
-    def _is_decided(self) -> bool:
+    @cached_property
+    def _told_text(self) -> str:
+        """What the client holds of a string that is being written."""
+        if self._pending.kind is not Kind.STRING:
+            return ""
         spot = self._known.spot
         for frame in self._frames:
             spot = spot.member(frame.key) if frame.is_object else spot.item(len(frame.value))
-        return spot.words is None or self._pending.text.startswith(spot.words.decided)
+        text = self._pending.text[: spot.bound]
+        return text if spot.words is None or text.startswith(spot.words.decided) else ""
 
     def _has_inner(self, depth: int) -> bool:
         return depth + 1 < len(self._frames) or self._pending.kind in UNFINISHED
@@ -113,7 +119,7 @@ class Endings:
         nodes, depth = self._levels[-1], len(self._frames)
         if self._pending.kind is Kind.VALUE:
             return {node: self._replaced(depth, node) for node in nodes}
-        leaf = Leaf(self._pending, self._paths[-1], nodes, self._known)
+        leaf = Leaf(self._pending, self._paths[-1], nodes, self._known, self._told_text)
         return {node: leaf.endings(node, self._limit) for node in nodes}
 
     def _replaced(self, depth: int, node: Node | None) -> list[Ending]:

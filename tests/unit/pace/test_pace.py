@@ -256,3 +256,25 @@ def test_any_other_pace_is_refused(raw: Json) -> None:
         Pace.parse(raw)
     assert refused.value.param == "pace"
     assert len(refused.value.message) < 300
+
+
+def test_each_field_is_paced_by_its_own_grain() -> None:
+    raw: Json = {
+        "default": {"ms": 40},
+        "fields": {"/items/*/title": "word", "/items/*/note": "sentence", "/id": "token"},
+    }
+    pacer = Pacer(Pace.parse(raw))
+    title, note = "/items/0/title", "/items/0/note"
+    steps = [
+        ("/id", "a12", 0.0, [("/id", "a1")]),
+        (title, "컵을 쓰", 0.0, [("/id", "2"), (title, "컵을 ")]),
+        (title, "자", 0.0, []),
+        (note, "Now. And", 0.0, [(title, "쓰자"), (note, "Now. ")]),
+        ("/else", "abc", 1.0, [(note, "And")]),
+        ("/else", "d", 1.03, []),
+        ("/else", "e", 1.04, [("/else", "abcd")]),
+    ]
+    for path, text, now, expected in steps:
+        told = pacer.feed([TextAppended(path, text)], now)
+        assert told == [TextAppended(*pair) for pair in expected]
+    assert pacer.flush() == [TextAppended("/else", "e")]
