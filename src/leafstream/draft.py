@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from leafstream.ask import Ask
-from leafstream.decoder.closing import Closing, close
+from leafstream.decoder.closing import Closer, Closing
 from leafstream.decoder.json import JsonDecoder
 from leafstream.decoder.locate import start_of
 from leafstream.decoder.pace import Pacer
@@ -203,7 +203,7 @@ class Draft:
             text = self._written.text[:MAX_TEXT_IN_FAILURE]
             raise InvalidAnswer("the model wrote no JSON", details={"text": text})
         prefix = self._decoder.prefix()
-        closing = close(prefix, self._job.schema)
+        closing = Closer(self._job.schema).close(prefix, self._decoder.value)
         wrong = self._job.check(closing.value)
         if wrong:
             return self._retry(prefix, closing, wrong)

@@ -41,14 +41,14 @@ class Ending(msgspec.Struct, frozen=True):
 class Leaf:
     """The unfinished value at `path`, which may be of any of `nodes`.
 
-    `told` is what the client holds of it, where it is a string.
+    `told` is the text that the client holds of it.
     """
 
     def __init__(
-        self, pending: Pending, path: str, nodes: tuple[Node, ...], known: Known, told: str
+        self, pending: Pending, path: str, nodes: tuple[Node, ...], known: Known, told: Json
     ) -> None:
         self._pending = pending
-        self._told = told
+        self._told = told if isinstance(told, str) else ""
         self._path = path
         self._nodes = nodes
         self._known = known

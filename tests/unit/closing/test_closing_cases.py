@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from leafstream.decoder.closing import close
+from leafstream.decoder.closing import Closer
 from leafstream.decoder.json import JsonDecoder
 from leafstream.decoder.value import fold
 from leafstream.events import TextAppended, ValueSet
 from leafstream.schema import Schema
+from tests.unit.closing.told import close
 from tests.unit.decoder.cases import CASES, Case
 
 CUT = [
@@ -184,4 +185,4 @@ def test_a_recursive_union_closes_at_any_depth() -> None:
 )  # fmt: skip
 def test_what_is_no_prefix_of_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"not strict JSON|escape"):
-        close(text)
+        Closer().close(text, None)

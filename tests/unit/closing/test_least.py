@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from leafstream.decoder.closing import close
 from leafstream.decoder.least import least
 from leafstream.errors import UnsupportedSchema
 from leafstream.schema import Schema
+from tests.unit.closing.told import close
 
 
 @pytest.mark.parametrize(
