@@ -91,7 +91,8 @@ class Tree:
     @property
     def num_over(self) -> int:
         """How many characters the open string is longer than its place allows."""
-        return max(0, self._size - self._bound) if self.in_text else 0
+        over = self._size - self._bound
+        return over if over > 0 and self.in_text else 0
 
     @property
     def value(self) -> Json:
