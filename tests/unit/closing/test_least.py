@@ -46,6 +46,24 @@ from tests.unit.closing.told import close
             },
             '{"x0":null,"x1":null}',
         ),
+        (
+            {
+                "type": "object",
+                "minProperties": 10,
+                "propertyNames": {"pattern": "^x[0-9]$"},
+                "additionalProperties": {"type": "null"},
+            },
+            "{" + ",".join(f'"x{n}":null' for n in range(10)) + "}",
+        ),
+        (
+            {
+                "type": "array",
+                "minItems": 9,
+                "uniqueItems": True,
+                "items": {"type": "string", "pattern": "^[a-c]{2}$"},
+            },
+            '["aa","ab","ac","ba","bb","bc","ca","cb","cc"]',
+        ),
         ({"anyOf": [{"type": "array", "minItems": 9}, {"type": "integer"}]}, "0"),
         ({"oneOf": [{"type": "string"}, {"type": "string", "maxLength": 2}]}, '"   "'),
         (
