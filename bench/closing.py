@@ -11,6 +11,7 @@ import json
 import statistics
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -53,6 +54,17 @@ def accepted(path: Path) -> Iterator[tuple[Schema, list[Any]]]:
         yield schema, [value for value in data if schema.is_valid(value)]
 
 
+def refused(path: Path) -> Counter[str]:
+    """Why groups of the suite are not served, by the first words of the reason."""
+    found: Counter[str] = Counter()
+    for line in path.read_bytes().splitlines():
+        try:
+            Schema.parse(json.loads(line)["schema"])
+        except UnsupportedSchema as error:
+            found[error.message.split(" (")[0].split(": ")[0][:70]] += 1
+    return found
+
+
 def suite(path: Path) -> None:
     count = valid = schemas = made = satisfiable = 0
     times: list[float] = []
@@ -74,13 +86,17 @@ def suite(path: Path) -> None:
                     else:
                         print("not valid:", json.dumps(schema.source)[:200], repr(text[:end]))
     times.sort()
-    print(f"schemas accepted     {schemas:>9,}")
+    reasons = refused(path)
+    print(f"schemas accepted     {schemas:>9,} of {schemas + reasons.total():,}")
     print(f"least value made     {made:>9,} of {satisfiable:,} with a valid datum")
     print(f"cuts                 {count:>9,}")
     print(f"closed schema-valid  {valid:>9,} = {100 * valid / count:.2f} %")
     print(f"close, median        {1e6 * times[count // 2]:>9.0f} µs")
     print(f"close, 99th in 100   {1e6 * times[99 * count // 100]:>9.0f} µs")
     print(f"close, longest       {1e6 * times[-1]:>9.0f} µs")
+    print("\nnot accepted:")
+    for reason, num in reasons.most_common(12):
+        print(f"{num:>4} {reason}")
 
 
 def told_of(prefix: str, schema: Schema) -> Any:

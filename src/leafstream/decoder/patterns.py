@@ -33,8 +33,8 @@ FAVOURITES: Final = " a0A-.:/@_"
 """Tried first where any character of a class will do."""
 MAX_WORK: Final = 20_000
 """Derivatives that one search may take; a text already written may take ten times as many."""
-MAX_STEPS: Final = 20_000
-"""Characters that one search may try, of which most have been derived before."""
+MAX_STEPS: Final = 100_000
+"""Characters that a search of width 1 may try; most have been derived before."""
 WIDTHS: Final = (1, 4, 64)
 """Characters of each class to try: more where fewer give too few strings."""
 MAX_VISITS: Final = 3
@@ -194,7 +194,7 @@ class Languages:
     def _tails(self, term: Term, least: int, most: int | None, width: int) -> Iterator[str]:
         queue = deque([(term, "")])
         visits: Counter[tuple[Term, int]] = Counter()
-        limit, steps_left = self._work + MAX_WORK, MAX_STEPS
+        limit, steps_left = self._work + MAX_WORK, MAX_STEPS // width
         # Up to here strings of other lengths are other strings; beyond, loops lead to nothing new.
         deep = max(least, 0) + min(width - 1, 4)
         while queue and self._work < limit and steps_left > 0:
