@@ -1,15 +1,13 @@
 """What closing costs, and how many cuts of the JSON Schema test suite it closes valid.
 
-    python bench/closing.py [FILE.jsonl]
-
-FILE holds one group of the JSON-Schema-Test-Suite a line: {"schema": …, "tests": [{"data", "valid"}]}.
-"""  # noqa: E501
+python bench/closing.py
+"""
 
 from __future__ import annotations
 
+import gzip
 import json
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -23,7 +21,7 @@ from leafstream.decoder.least import least
 from leafstream.errors import UnsupportedSchema
 from leafstream.schema import Schema
 
-SUITE = Path(__file__).parents[2] / "shared/corpora/json-schema-test-suite/draft2020-12.jsonl"
+SUITE = Path(__file__).parents[1] / "tests/data/corpora/json-schema-test-suite.jsonl.gz"
 CHALLENGE: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -43,9 +41,8 @@ ANSWER = {
 ITEM = '{"title":"bring your own cup","category":"ZERO_WASTE","difficulty":2}'
 
 
-def accepted(path: Path) -> Iterator[tuple[Schema, list[Any]]]:
-    for line in path.read_bytes().splitlines():
-        group = json.loads(line)
+def accepted() -> Iterator[tuple[Schema, list[Any]]]:
+    for group in groups():
         try:
             schema = Schema.parse(group["schema"])
         except UnsupportedSchema:
@@ -54,21 +51,26 @@ def accepted(path: Path) -> Iterator[tuple[Schema, list[Any]]]:
         yield schema, [value for value in data if schema.is_valid(value)]
 
 
-def refused(path: Path) -> Counter[str]:
+def refused() -> Counter[str]:
     """Why groups of the suite are not served, by the first words of the reason."""
     found: Counter[str] = Counter()
-    for line in path.read_bytes().splitlines():
+    for group in groups():
         try:
-            Schema.parse(json.loads(line)["schema"])
+            Schema.parse(group["schema"])
         except UnsupportedSchema as error:
             found[error.message.split(" (")[0].split(": ")[0][:70]] += 1
     return found
 
 
-def suite(path: Path) -> None:
+def groups() -> list[dict[str, Any]]:
+    """The suite: a schema and its tests each."""
+    return [json.loads(line) for line in gzip.decompress(SUITE.read_bytes()).splitlines()]
+
+
+def suite() -> None:
     count = valid = schemas = made = satisfiable = 0
     times: list[float] = []
-    for schema, data in accepted(path):
+    for schema, data in accepted():
         schemas += 1
         satisfiable += bool(data)
         made += bool(data) and _has_least(schema)
@@ -86,7 +88,7 @@ def suite(path: Path) -> None:
                     else:
                         print("not valid:", json.dumps(schema.source)[:200], repr(text[:end]))
     times.sort()
-    reasons = refused(path)
+    reasons = refused()
     print(f"schemas accepted     {schemas:>9,} of {schemas + reasons.total():,}")
     print(f"least value made     {made:>9,} of {satisfiable:,} with a valid datum")
     print(f"cuts                 {count:>9,}")
@@ -142,5 +144,5 @@ def _close_once(prefix: str, told: Any, schema: Schema) -> None:
 
 
 if __name__ == "__main__":
-    suite(Path(sys.argv[1]) if len(sys.argv) > 1 else SUITE)
+    suite()
     lengths()

@@ -34,8 +34,9 @@ class Assistant:
     model of what a caller gives. `prompt` makes the user's turn of it: a format string over its
     fields, or a function; without one, a line per field. `pace` is the grain of its text events,
     where a request asks for no other. `reasoning` are the (opener, closer) of what the model thinks
-    aloud and nobody is shown; with an empty opener its text begins inside. Raises UnsupportedSchema
-    for an answer type that leafstream does not serve, InvalidRequest for a pace that is none.
+    aloud and nobody is shown; with an empty opener its text begins inside. Without `guard` what
+    goes in circles goes on to its limit. Raises UnsupportedSchema for an answer type that
+    leafstream does not serve, InvalidRequest for a pace that is none.
     """
 
     def __init__(  # noqa: PLR0913 -- what can be declared, by name
@@ -48,12 +49,14 @@ class Assistant:
         sampling: Sampling | None = None,
         pace: Json = "token",
         reasoning: Reasoning = THINK,
+        guard: bool = True,
     ) -> None:
         self.instructions = instructions.strip()
         self.input = input
         self.sampling = sampling or Sampling()
         self.pace = Pace.parse(pace)
         self.reasoning = _checked(reasoning)
+        self.guard = guard
         self._prompt = prompt
         self._model = answer if isinstance(answer, type) and answer is not str else None
         self.schema = _schema(answer)

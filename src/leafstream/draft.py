@@ -51,6 +51,7 @@ class Job(msgspec.Struct, frozen=True):
     schema: Schema | None
     check: Check
     reasoning: Reasoning = THINK
+    guard: bool = True
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -113,7 +114,7 @@ class Draft:
         self._sampling = job.ask.sampling
         self._decoder = _decoder(job)
         self._pacer = Pacer(job.ask.pace)
-        self._guard = Guard()
+        self._guard = Guard() if job.guard else None
         self._written = Written()
         self._spent = 0
         self._finish: Finish | None = None
@@ -181,7 +182,7 @@ class Draft:
             self._finish = "length"
 
     def _watched(self, chunk: Chunk) -> list[Event]:
-        if not self.is_open() or not chunk.text:
+        if self._guard is None or not self.is_open() or not chunk.text:
             return []
         growing, num_over = self._decoder.growing, self._decoder.num_over
         runaway = self._guard.feed(chunk.text, chunk.num_tokens, growing, num_over)

@@ -134,3 +134,12 @@ async def test_b1_plain_text_that_goes_in_circles_ends_with_what_was_said(tmp_pa
     assert finished.finish == "runaway"
     assert finished.usage.completion_tokens <= 1 + 6 + WINDOW
     assert finished.value == texts(events)[""]
+
+
+async def test_b1_an_assistant_may_be_declared_to_go_in_circles(tmp_path: Path) -> None:
+    chant = Assistant(guard=False)
+    engine = ScriptedEngine([" be", " it"] * 300, Play(delay=None))
+    async with house(tmp_path, engine, {"chant": chant}) as served:
+        events = await served.stream({"assistant": "chant", "input": "go"})
+    assert isinstance(finished := events[-1][1], Finished)
+    assert (finished.finish, finished.value) == ("stop", " be it" * 300)
