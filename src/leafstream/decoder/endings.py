@@ -35,7 +35,6 @@ class Endings:
     """
 
     def __init__(self, scan: Scan, known: Known, told: Json, *, thorough: bool) -> None:
-        self._scan = scan
         self._frames = scan.frames
         self._pending = scan.pending
         self._known = known
