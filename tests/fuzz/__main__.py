@@ -1,6 +1,6 @@
 """Fuzzes the decoder from its corpus and keeps in it what reaches new code.
 
-    pip install atheris && python -m tests.fuzz 600
+    pip install -e '.[fuzz]' && python -m tests.fuzz 600
 
 The argument is in seconds. A text that breaks a promise is printed, and the exit status is 1.
 """
