@@ -93,7 +93,7 @@ class Native:
             schema=asked.answer_schema,
             max_tokens=asked.limit(),
             sampling=read_sampling(asked.settings(), assistant.sampling),
-            pace=Pace("token") if asked.pace is None else Pace.parse(asked.pace),
+            pace=assistant.pace if asked.pace is None else Pace.parse(asked.pace),
             conversation=asked.conversation,
             soft_landing=self._settings.soft_landing,
             background=asked.background,
