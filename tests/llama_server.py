@@ -6,16 +6,62 @@ python -m tests.llama_server MODEL PORT KEY
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 SLOTS = 4
 WINDOW = 1024
+KEY = "a key for tests"
 # A server that its test forgot ends by itself.
 LONGEST_SECONDS = 600
 
 
-def main(path: str, port: int, key: str) -> None:
+class LlamaServer:
+    """A process that can be killed and started again on the same port."""
+
+    def __init__(self, model: Path, port: int = 0) -> None:
+        self._model = model
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = port
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        command = [sys.executable, "-m", "tests.llama_server", str(self._model), str(self.port)]
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        assert self._process.stdout is not None
+        line = self._process.stdout.readline().decode()
+        assert line.startswith("http://"), f"llama.cpp's server did not start: {line!r}"
+        self.port = int(line.rsplit(":", 1)[1])
+
+    def kill(self) -> None:
+        if self._process is None:
+            return
+        assert self._process.stdout is not None
+        self._process.kill()
+        self._process.wait(10)
+        self._process.stdout.close()
+        self._process = None
+
+
+@contextmanager
+def llama_server(model: Path) -> Iterator[LlamaServer]:
+    server = LlamaServer(model)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
+
+
+def main(path: str, port: int) -> None:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     import xllamacpp  # noqa: PLC0415
 
@@ -29,7 +75,7 @@ def main(path: str, port: int, key: str) -> None:
     params.cpuparams.n_threads = 2
     params.hostnames = ["127.0.0.1"]
     params.port = port
-    params.api_keys = [key]
+    params.api_keys = [KEY]
     params.cache_ram_mib = 128
     params.warmup = False
     params.verbosity = 1
@@ -44,4 +90,4 @@ def main(path: str, port: int, key: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), sys.argv[3])
+    main(sys.argv[1], int(sys.argv[2]))

@@ -72,11 +72,13 @@ class UpstreamEngine:
         self._served = found.model
         self._window = _window(found, options)
         self._slots = options.slots or (found.slots or DEFAULT_SLOTS) * len(upstreams)
-        self._pool = Pool(upstreams, found.vendor.health)
+        self._pool = Pool(upstreams, found.vendor.health, self._trial)
         self._writer = Writer(found.vendor, found.model, options.ignored)
         self._counter: Counter = Estimate()
         self._control = known_controls()
         self._takes_grammars = False
+        self._smallest = Asked("", b"")
+        self._overhead = 0
         self._grammars: dict[Schema, Grammar] = {}
         self._counts: dict[str, int] = {}
         self._closing = False
@@ -123,6 +125,7 @@ class UpstreamEngine:
         self._counter = await self._found_counter()
         if isinstance(self._counter, TokenizerFile):
             self._control = known_controls(self._counter.control_tokens)
+        await self._try()
         self._takes_grammars = bool(self._vendor.grammar) and await self._keeps_a_grammar()
         logger.info(
             "%s is %s with %s; tokens are counted by %s; %s",
@@ -133,6 +136,17 @@ class UpstreamEngine:
             "grammars can start mid-way" if self._takes_grammars else "grammars start afresh",
         )
         self._pool.watch()
+
+    async def _try(self) -> None:
+        """Have one token written. Shows what a template adds to a prompt that is not counted."""
+        prompt = await self.prompt((Message("user", "a"),))
+        self._smallest = self._asked(Generation(prompt, 1), None)
+        try:
+            last = [chunk async for chunk in self._attempts(self._smallest, None)][-1]
+        except EngineError as error:
+            raise SetupError(f"the upstream writes nothing: {error.message}") from None
+        if prompt.estimated and last.usage is not None:
+            self._overhead = max(0, last.usage.prompt_tokens - prompt.num_tokens)
 
     async def _found_counter(self) -> Counter:
         counting = self._vendor.counting
@@ -152,16 +166,18 @@ class UpstreamEngine:
         asked = Generation(prompt, 16, Sampling(temperature=0.0))
         grammar = f'%llguidance {{}}\nstart: "{_WORD}"'
         try:
-            text = "".join(
-                [c.text async for c in self._attempts(self._asked(asked, grammar), None)]
-            )
+            chunks = self._attempts(self._asked(asked, grammar), None)
+            text = "".join([chunk.text async for chunk in chunks])
         except EngineError:
             return False
         return text == _WORD
 
     async def prompt(self, messages: Messages) -> Prompt:
         clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
-        return await self._counter.prompt(clean)
+        prompt = await self._counter.prompt(clean)
+        if not prompt.estimated:
+            return prompt
+        return msgspec.structs.replace(prompt, num_tokens=prompt.num_tokens + self._overhead)
 
     async def count(self, text: str) -> int:
         if text not in self._counts:
@@ -211,8 +227,9 @@ class UpstreamEngine:
         deadline = time.monotonic() + self._options.timeouts.patience
         backoff = _FIRST_BACKOFF
         begun = False
+        tried: set[Upstream] = set()
         while True:
-            upstream = await self._pool.choose(key, deadline - time.monotonic())
+            upstream = await self._pool.choose(key, deadline - time.monotonic(), tried)
             try:
                 with self._pool.asking(upstream):
                     async with aclosing(self._chunks(upstream, asked)) as chunks:
@@ -222,7 +239,10 @@ class UpstreamEngine:
                                 upstream.succeeded()
                             yield chunk
             except UpstreamUnavailable as error:
+                tried.add(upstream)
                 pause = backoff if error.retry_after is None else error.retry_after
+                if self._pool.has_other(tried):
+                    pause = 0.0
                 if begun or self._closing or time.monotonic() + pause > deadline:
                     raise
                 logger.info("%s; trying again in %.1f s", error.message, pause)
@@ -230,6 +250,11 @@ class UpstreamEngine:
                 return
             await asyncio.sleep(pause)
             backoff = min(2 * backoff, _LONGEST_BACKOFF)
+
+    async def _trial(self, upstream: Upstream) -> None:
+        async with aclosing(self._chunks(upstream, self._smallest)) as chunks:
+            async for _ in chunks:
+                pass
 
     async def _chunks(self, upstream: Upstream, asked: Asked) -> AsyncGenerator[Chunk, None]:
         limits = self._options.timeouts

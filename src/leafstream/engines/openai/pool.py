@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from zlib import crc32
 
@@ -61,11 +61,17 @@ class Upstream:
 
 
 class Pool:
-    """`health` is the path that tells whether a server is well."""
+    """`health` is the path that tells whether a server is well.
 
-    def __init__(self, upstreams: list[Upstream], health: str) -> None:
+    `trial` has an upstream write a token: health alone does not show that it can.
+    """
+
+    def __init__(
+        self, upstreams: list[Upstream], health: str, trial: Callable[[Upstream], Awaitable[None]]
+    ) -> None:
         self._upstreams = upstreams
         self._health = health
+        self._trial = trial
         self._tasks: list[asyncio.Task[None]] = []
         self._mended = asyncio.Event()
 
@@ -76,14 +82,16 @@ class Pool:
         """Look after every upstream's health until `close`."""
         self._tasks = [asyncio.create_task(self._look_after(up)) for up in self._upstreams]
 
-    async def choose(self, key: str | None, patience: float) -> Upstream:
+    async def choose(
+        self, key: str | None, patience: float, tried: Collection[Upstream] = ()
+    ) -> Upstream:
         """The least busy upstream that is in, waiting `patience` seconds for one to come back.
 
-        Of equally busy ones always the same for a key, which may hold its prefix in its cache.
-        Raises UpstreamUnavailable with the reasons.
+        One that was `tried` comes last. Of equally busy ones it is always the same for a key,
+        whose prefix that one may hold in its cache. Raises UpstreamUnavailable with the reasons.
         """
         deadline = time.monotonic() + patience
-        while (found := self._least_busy(key)) is None:
+        while (found := self._least_busy(key, tried)) is None:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise UpstreamUnavailable(self._reasons())
@@ -93,14 +101,18 @@ class Pool:
                     await self._mended.wait()
         return found
 
-    def _least_busy(self, key: str | None) -> Upstream | None:
+    def _least_busy(self, key: str | None, tried: Collection[Upstream]) -> Upstream | None:
         now = time.monotonic()
+
+        def rank(up: Upstream) -> tuple[bool, bool, int, int]:
+            return up in tried, up.circuit.is_open, up.busy, crc32(f"{key} {up.url}".encode())
+
         admitting = [up for up in self._upstreams if up.circuit.can_admit(now)]
-        return min(
-            admitting,
-            key=lambda up: (up.circuit.is_open, up.busy, crc32(f"{key} {up.url}".encode())),
-            default=None,
-        )
+        return min(admitting, key=rank, default=None)
+
+    def has_other(self, tried: Collection[Upstream]) -> bool:
+        """Whether one that is in has not been tried."""
+        return any(not up.circuit.is_open and up not in tried for up in self._upstreams)
 
     def _reasons(self) -> str:
         reasons = "; ".join(up.circuit.reason for up in self._upstreams)
@@ -126,18 +138,27 @@ class Pool:
             upstream.busy -= 1
 
     async def _look_after(self, upstream: Upstream) -> None:
-        """Ask for its health now and then, and every second while it is out."""
+        """Ask for its health now and then; while it is out every second, and let it try."""
         looked, was_well = time.monotonic(), True
         while True:
             await asyncio.sleep(OUT_SECONDS)
-            if not upstream.circuit.is_open and time.monotonic() - looked < HEALTHY_SECONDS:
+            circuit, now = upstream.circuit, time.monotonic()
+            if not circuit.is_open and now - looked < HEALTHY_SECONDS:
                 continue
             is_well = await self._is_well(upstream)
-            # Where it was well all along, only an answer shows that it can write again.
-            if is_well and not was_well:
-                upstream.succeeded()
-                self._mended.set()
-            looked, was_well = time.monotonic(), is_well
+            if is_well and circuit.is_open and (not was_well or circuit.can_admit(now)):
+                await self._let_try(upstream)
+            looked, was_well = now, is_well
+
+    async def _let_try(self, upstream: Upstream) -> None:
+        try:
+            with self.asking(upstream):
+                await self._trial(upstream)
+        except EngineError as error:
+            logger.info("upstream %s is well but does not write: %s", upstream.url, error.message)
+        else:
+            upstream.succeeded()
+            self._mended.set()
 
     async def _is_well(self, upstream: Upstream) -> bool:
         try:
