@@ -62,9 +62,12 @@ async def _upstream(settings: Settings, urls: str) -> Engine:
                 f"LEAFSTREAM_{name.upper()} has no effect with LEAFSTREAM_UPSTREAM: set it where "
                 "the model runs"
             )
+    listed = tuple(url.strip() for url in urls.split(",") if url.strip())
+    if not listed:
+        raise SetupError("LEAFSTREAM_UPSTREAM names no URL; give http://host:port or unset it")
     key = settings.upstream_key
     options = UpstreamOptions(
-        urls=tuple(url.strip() for url in urls.split(",") if url.strip()),
+        urls=listed,
         key=key.get_secret_value() if key is not None else None,
         # Our default is a model of ours; theirs is what they serve.
         model=settings.model if "model" in settings.model_fields_set else None,
