@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import uvloop
 
 from leafstream.engines.base import Chunk, Generation, Prefix
 from leafstream.engines.upstream import Timeouts, UpstreamEngine, UpstreamOptions
@@ -425,6 +426,26 @@ async def test_while_every_upstream_is_out_counting_fails_at_once_and_a_stream_w
         assert said(await waiting) == expected
         assert engine.is_ready
         await engine.close()
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_an_upstream_does_wrong_is_told_on_uvloop_too(case: str) -> None:
+    uvloop.run(test_what_an_upstream_does_wrong_is_told_in_one_sentence(case))
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        test_connections_are_kept_and_a_stale_one_is_no_failure,
+        test_leaving_a_stream_hangs_up_so_that_the_upstream_stops,
+        test_all_that_one_read_brings_is_one_chunk,
+        test_retry_after_is_waited_for,
+    ],
+)
+def test_what_holds_for_streams_holds_on_uvloop_too(
+    promise: Callable[[], Coroutine[None, None, None]],
+) -> None:
+    uvloop.run(promise())
 
 
 async def collect(
