@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -59,8 +61,8 @@ async def answering(data: bytes, tls: ssl.SSLContext | None = None) -> AsyncIter
         server.close()
 
 
-async def got(url: str) -> bytes:
-    client = Client(target_of(url), "key", 2.0)
+async def got(url: str, connect_seconds: float = 2.0) -> bytes:
+    client = Client(target_of(url), "key", connect_seconds)
     try:
         async with client.request("/v1/models", seconds=2.0) as reply:
             return await reply.body(2.0)
@@ -122,3 +124,16 @@ async def test_tls_is_checked_and_a_trusted_server_is_read(
 async def test_a_host_that_is_not_known_is_told() -> None:
     with pytest.raises(UpstreamUnavailable, match="no host of this name is known"):
         await got("http://no-such-host.invalid:1")
+
+
+async def test_a_host_that_does_not_take_the_connection_is_given_up() -> None:
+    with socket.socket() as full, contextlib.ExitStack() as waiting:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        for _ in range(3):  # what its queue holds; the next one gets no answer
+            one = waiting.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        port = full.getsockname()[1]
+        with pytest.raises(UpstreamUnavailable, match=r"no connection within 0\.2 s"):
+            await got(f"http://127.0.0.1:{port}", connect_seconds=0.2)

@@ -367,6 +367,21 @@ async def test_upstreams_of_two_models_are_refused_at_the_start() -> None:
             await opened(first.url, second.url)
 
 
+async def test_an_upstream_that_is_down_at_the_start_is_told_and_joins_when_it_is_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    late = RudeServer()
+    async with serving(late):
+        pass  # it has a port now, and nobody listens
+    async with rude_server() as server:
+        engine = await opened(server.url, late.url)
+        assert f"upstream {late.url} is out" in caplog.text
+        assert [standing.out for standing in engine.standings] == [False, True]
+        async with serving(late):
+            await until(lambda: not engine.standings[1].out, seconds=5.0)
+            await engine.close()
+
+
 async def test_the_least_busy_upstream_is_asked() -> None:
     slow = Answer((token("a"),) * 100, pause=0.05)
     async with rude_server(slow, slow) as first:

@@ -323,16 +323,18 @@ async def _look(upstreams: list[Upstream], options: UpstreamOptions) -> Found:
         known = ", ".join(VENDORS)
         raise SetupError(f"LEAFSTREAM_UPSTREAM_VENDOR={options.vendor!r} is none of: auto, {known}")
     found: dict[str, Found] = {}
-    down: list[str] = []
+    down: dict[Upstream, UpstreamUnavailable] = {}
     for upstream in upstreams:
         try:
             probe = Probe(upstream.client)
             found[upstream.url] = await probe.look(options.model, options.vendor)
         except UpstreamUnavailable as error:
-            down.append(error.message)
-            upstream.failed(error, at_once=True)
+            down[upstream] = error
     if not found:
-        raise SetupError(f"{'; '.join(down)}; start the server or mend LEAFSTREAM_UPSTREAM")
+        reasons = "; ".join(told.message for told in down.values())
+        raise SetupError(f"{reasons}; start the server or mend LEAFSTREAM_UPSTREAM")
+    for upstream, told in down.items():
+        upstream.failed(told, at_once=True)
     return _common(found)
 
 

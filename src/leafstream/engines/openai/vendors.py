@@ -112,7 +112,7 @@ VLLM = Vendor(
         },
         "",
     ),
-    schema={"structured_outputs": {"json": "$schema"}},
+    schema=_JSON_SCHEMA,
     grammar={"structured_outputs": {"grammar": "$grammar"}},
     continuing=Continuing({"add_generation_prompt": False, "continue_final_message": True}),
     counting=Counting(
