@@ -103,6 +103,7 @@ class RudeServer:
             await writer.drain()
             await asyncio.sleep(answer.pause)
         if not answer.cut and not answer.raw:
+            await asyncio.sleep(0.01)  # as servers do: the end comes by itself
             writer.write(b"0\r\n\r\n")
         await writer.drain()
 

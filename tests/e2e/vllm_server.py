@@ -45,7 +45,9 @@ class VllmServer:
         }
         flags = [part for name, value in options.items() for part in (f"--{name}", str(value))]
         quiet = {"VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "HF_HUB_OFFLINE": "1"}
-        cpu = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
+        # One thread: on a busy machine several spend their time waiting for each other.
+        one = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "OMP_NUM_THREADS": "1"}
+        cpu = {"VLLM_CPU_KVCACHE_SPACE": "1", **one}
         kept = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -77,7 +77,7 @@ class UpstreamEngine:
         self._counter: Counter = Estimate()
         self._control = known_controls()
         self._takes_grammars = False
-        self._smallest = Asked("", b"")
+        self._smallest: Asked | None = None
         self._overhead = 0
         self._grammars: dict[Schema, Grammar] = {}
         self._counts: dict[str, int] = {}
@@ -252,6 +252,7 @@ class UpstreamEngine:
             backoff = min(2 * backoff, _LONGEST_BACKOFF)
 
     async def _trial(self, upstream: Upstream) -> None:
+        assert self._smallest is not None
         async with aclosing(self._chunks(upstream, self._smallest)) as chunks:
             async for _ in chunks:
                 pass
@@ -259,10 +260,9 @@ class UpstreamEngine:
     async def _chunks(self, upstream: Upstream, asked: Asked) -> AsyncGenerator[Chunk, None]:
         limits = self._options.timeouts
         stream = Stream(upstream.url)
-        client = upstream.client
-        async with client.request(asked.path, asked.body, limits.first_token) as reply:
+        seconds, waiting, since = limits.first_token, "first token", time.monotonic()
+        async with upstream.client.request(asked.path, asked.body, seconds) as reply:
             await self._check(reply, upstream.url)
-            seconds, waiting, since = limits.first_token, "first token", time.monotonic()
             while not stream.over:
                 # Comments and empty chunks show that somebody is there, not that anyone writes.
                 data = await reply.read(max(0.01, since + seconds - time.monotonic()), waiting)
@@ -274,7 +274,9 @@ class UpstreamEngine:
                 if chunk is not None or stream.num_tokens > told:
                     seconds, waiting = limits.between_tokens, "token"
                     since = time.monotonic()
-        yield stream.end()
+            last = stream.end()
+            await reply.ended()
+        yield last
 
     async def _check(self, reply: Reply, url: str) -> None:
         kind = reply.headers.get("content-type", "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Iterator
@@ -25,25 +24,36 @@ class UpstreamUnavailable(EngineUnavailable):
         self.busy = busy
 
 
+FOREIGN = (OSError, EOFError, httptools.HttpParserError)
+
+
 @contextmanager
 def upstream_errors(url: str) -> Iterator[None]:
     """Foreign errors of the network as UpstreamUnavailable, with the reason in words."""
     try:
         yield
-    except ssl.SSLError as error:
-        raise UpstreamUnavailable(f"{url}: TLS failed: {error.reason or error}") from None
-    except socket.gaierror:
-        raise UpstreamUnavailable(f"{url}: no host of this name is known") from None
-    except ConnectionRefusedError:
-        raise UpstreamUnavailable(f"{url}: nothing listens there") from None
-    except TimeoutError as error:
-        raise UpstreamUnavailable(f"{url}: {error or 'timed out'}") from None
-    except httptools.HttpParserError as error:
-        raise UpstreamUnavailable(f"{url}: what it sends is not HTTP: {error}") from None
-    except OSError as error:
-        raise UpstreamUnavailable(f"{url}: {error.strerror or error}") from None
-    except asyncio.IncompleteReadError:
-        raise UpstreamUnavailable(f"{url}: it hung up in the middle of its answer") from None
+    except FOREIGN as error:
+        raise unavailable(url, error) from None
+
+
+def unavailable(url: str, error: Exception) -> UpstreamUnavailable:
+    """One of the FOREIGN errors in our words."""
+    match error:
+        case ssl.SSLError():
+            reason = f"TLS failed: {error.reason or error}"
+        case socket.gaierror():
+            reason = "no host of this name is known"
+        case ConnectionRefusedError():
+            reason = "nothing listens there"
+        case TimeoutError():
+            reason = str(error) or "timed out"
+        case httptools.HttpParserError():
+            reason = f"what it sends is not HTTP: {error}"
+        case OSError():
+            reason = error.strerror or str(error)
+        case _:
+            reason = "it hung up in the middle of its answer"
+    return UpstreamUnavailable(f"{url}: {reason}")
 
 
 class _Detail(msgspec.Struct, frozen=True):
