@@ -113,7 +113,8 @@ async def test_text_continues_from_a_prefix_as_if_it_had_never_been_cut(engine: 
         head = whole[:cut]
         tokens = tuple(token for chunk in head for token in chunk.tokens)
         prefix = Prefix(joined(head), tokens)
-        rest = msgspec.structs.replace(asked, prefix=prefix, max_tokens=42 - cut)
+        left = 42 - sum(chunk.num_tokens for chunk in head)
+        rest = msgspec.structs.replace(asked, prefix=prefix, max_tokens=left)
         assert joined(head) + joined(await run(engine, rest)) == joined(whole)
 
 
