@@ -68,7 +68,7 @@ async def _upstream(settings: Settings, urls: str) -> Engine:
     key = settings.upstream_key
     options = UpstreamOptions(
         urls=listed,
-        key=key.get_secret_value() if key is not None else None,
+        key=key.get_secret_value().strip() if key is not None else None,
         # Our default is a model of ours; theirs is what they serve.
         model=settings.model if "model" in settings.model_fields_set else None,
         vendor=settings.upstream_vendor,
