@@ -80,7 +80,7 @@ async def _upstream(settings: Settings, urls: str) -> Engine:
             settings.upstream_connect_seconds,
             settings.upstream_first_token_seconds,
             settings.upstream_between_tokens_seconds,
-            settings.upstream_patience_seconds,
+            settings.engine_patience_seconds,
         ),
     )
     return await UpstreamEngine.open(options)

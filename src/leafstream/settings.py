@@ -68,9 +68,6 @@ class Settings(BaseSettings):
     upstream_between_tokens_seconds: float = Field(
         30, gt=0, description="The longest silence of an upstream after its first token."
     )
-    upstream_patience_seconds: float = Field(
-        30, ge=0, description="How long a request waits for an upstream to come back."
-    )
     queue: int = Field(64, ge=0, description="Answers that may wait for a slot; beyond it 503.")
     grace_seconds: float = Field(
         10, ge=0, description="An answer nobody reads is cancelled after this long."

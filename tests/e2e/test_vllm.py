@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from leafstream.engines.upstream import UpstreamEngine, UpstreamOptions
+from leafstream.engines.upstream import Timeouts, UpstreamEngine, UpstreamOptions
 from leafstream.events import Event, Finished
 from leafstream.messages import Message
 from tests.api.test_upstream import ASSISTANTS, STORY, TRIP, events
@@ -33,6 +33,8 @@ from tests.contract.test_engines import (  # noqa: F401 - run here with this mod
 )
 from tests.e2e.vllm_server import KEY, SLOTS, WINDOW, VllmServer
 from tests.house import house, texts
+
+RESTART_SECONDS = 300.0
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -64,7 +66,9 @@ def _converted(python: str, request: pytest.FixtureRequest, folder: Path) -> Pat
 
 @pytest.fixture
 async def engine(vllm: VllmServer) -> AsyncIterator[UpstreamEngine]:
-    opened = await UpstreamEngine.open(UpstreamOptions((vllm.url,), KEY, slots=SLOTS))
+    timeouts = Timeouts(patience=RESTART_SECONDS)
+    options = UpstreamOptions((vllm.url,), KEY, slots=SLOTS, timeouts=timeouts)
+    opened = await UpstreamEngine.open(options)
     try:
         yield opened
     finally:
@@ -87,7 +91,13 @@ async def test_vllm_is_recognized_with_its_window_and_that_it_takes_grammars(
 async def test_an_answer_goes_on_where_it_was_when_vllm_dies_and_comes_back(
     tmp_path: Path, vllm: VllmServer, engine: UpstreamEngine, body: dict[str, Any]
 ) -> None:
-    async with house(tmp_path, engine, ASSISTANTS, soft_landing=False) as running:
+    async with house(
+        tmp_path,
+        engine,
+        ASSISTANTS,
+        soft_landing=False,
+        engine_patience_seconds=RESTART_SECONDS,
+    ) as running:
         whole = await running.stream(body)
         broken: list[tuple[int, Event]] = []
         async with aclosing(events(running, body)) as stream:

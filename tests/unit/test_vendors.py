@@ -58,15 +58,15 @@ def test_a_half_written_answer_is_the_last_message_or_is_refused(vendor: Vendor)
     }
 
 
-@each_vendor
+@pytest.mark.parametrize(
+    "vendor", [v for v in VENDORS.values() if v.continuing], ids=lambda vendor: vendor.name
+)
 def test_a_grammar_that_starts_afresh_is_not_sent_with_a_half_written_answer(
     vendor: Vendor,
 ) -> None:
-    if vendor.continuing is None:
-        pytest.skip("nothing is continued there")
     body = chat(vendor, schema=NAMED, prefix=Prefix('{"na'))
     sent = any(name in body for name in vendor.schema)
-    assert sent == vendor.continuing.advances
+    assert sent == (vendor.continuing is not None and vendor.continuing.advances)
 
 
 def test_a_prefix_of_blanks_is_none() -> None:
