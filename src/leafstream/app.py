@@ -71,7 +71,7 @@ class LeafstreamApp(FastAPI):
                 allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "Idempotency-Key"],
                 expose_headers=["Leafstream-Answer", "Retry-After"],
             )
-        parts = Parts(settings, served.assistants, self.runs, log, store)
+        parts = Parts(settings, served.assistants, engine, self.runs, log, store)
         for router in (native.router, conversations.router, openai.router, *served.routers):
             self.include_router(router(parts))
         self._health()

@@ -134,6 +134,10 @@ class Settings(BaseSettings):
     inline_schemas: bool = Field(
         True, description="Whether a request may bring its own schema instead of an assistant."
     )
+    leafresh_errors_in_stream: bool = Field(
+        False,
+        description="Leafresh: say a refusal as an error event of a stream with status 200.",
+    )
     log_level: str = Field(
         "info", pattern="^(debug|info|warning|error)$", description="Of the log."
     )

@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 
 from leafstream.engines.base import Generation
 from leafstream.engines.scripted import Play, ScriptedEngine
-from leafstream.errors import SetupError
+from leafstream.errors import NotFound, SetupError
 from leafstream.events import Finished, Started
 from leafstream.store.conversations import Conversations
+from leafstream.store.database import open_engine
+from leafstream.store.tables import metadata
 from tests.house import House, house
 from tests.postgresql import postgres_server
 
@@ -155,3 +159,33 @@ async def test_the_oldest_turns_are_dropped_whole_and_the_client_is_told(tmp_pat
 async def test_a_database_that_cannot_be_used_is_told_in_a_sentence(url: str, says: str) -> None:
     with pytest.raises(SetupError, match=says):
         await Conversations.open(url)
+
+
+async def test_an_app_finds_the_newest_conversation_of_a_session_and_what_it_noted(
+    database: str,
+) -> None:
+    store = await Conversations.open(database)
+    assert await store.newest("s") is None
+    await store.create("chat", session="s", metadata={"first": 1})
+    newer = await store.create("chat", session="s", metadata={"first": 2, "said": "비건"})
+    await store.create("chat", session="other")
+    assert await store.newest("s") == newer
+    await store.note(newer.id, {"first": 3})
+    assert (await store.read(newer.id)).metadata == {"first": 3}
+    await store.delete(newer.id)
+    older = await store.newest("s")
+    assert older is not None
+    assert older.metadata == {"first": 1}
+    with pytest.raises(NotFound):
+        await store.note(newer.id, {})
+    await store.close()
+
+
+async def test_the_migrations_make_the_tables_that_the_code_speaks_of(database: str) -> None:
+    engine = await open_engine(database)
+    async with engine.connect() as connection:
+        differences = await connection.run_sync(
+            lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
+        )
+    await engine.dispose()
+    assert differences == []

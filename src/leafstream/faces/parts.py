@@ -10,6 +10,7 @@ import msgspec
 from fastapi import APIRouter, Request
 
 from leafstream.assistant import Assistant
+from leafstream.engines.base import Engine
 from leafstream.errors import Interrupted
 from leafstream.events import Terminal
 from leafstream.faces import sse
@@ -24,6 +25,7 @@ class Parts(msgspec.Struct, frozen=True):
 
     settings: Settings
     assistants: Mapping[str, Assistant]
+    engine: Engine
     runs: Runs
     log: Log
     store: Conversations

@@ -21,12 +21,16 @@ MAX_TITLE = 80
 
 
 class Conversation(msgspec.Struct, frozen=True):
+    """`session` is an app's key that finds it again, `metadata` what an app keeps with it."""
+
     id: str
     assistant: str
     title: str
     created: datetime
     updated: datetime
     owner: str = ""
+    session: str | None = None
+    metadata: dict[str, Json] | None = None
 
 
 class Turn(msgspec.Struct, frozen=True):
@@ -69,11 +73,20 @@ class Conversations:
         """Connect and migrate. Raises SetupError."""
         return cls(await database.open_engine(url))
 
-    async def create(self, assistant: str, title: str = "", *, owner: str = "") -> Conversation:
+    async def create(
+        self,
+        assistant: str,
+        title: str = "",
+        *,
+        owner: str = "",
+        session: str | None = None,
+        metadata: dict[str, Json] | None = None,
+    ) -> Conversation:
+        """A new conversation; `session` is at most 64 characters."""
         now = datetime.now(UTC)
-        made = Conversation(
-            "conv_" + secrets.token_urlsafe(16), assistant, title[:MAX_TITLE], now, now, owner
-        )
+        name = "conv_" + secrets.token_urlsafe(16)
+        title = title[:MAX_TITLE]
+        made = Conversation(name, assistant, title, now, now, owner, session, metadata)
         async with self._engine.begin() as connection:
             await connection.execute(insert(conversations), msgspec.structs.asdict(made))
         return made
@@ -101,6 +114,29 @@ class Conversations:
         if row is None or owner not in (None, row.owner):
             raise _missing(conversation)
         return _conversation(row)
+
+    async def newest(self, session: str, *, owner: str = "") -> Conversation | None:
+        """The owner's conversation of that session that was created last."""
+        query = (
+            select(conversations)
+            .where(conversations.c.session == session, conversations.c.owner == owner)
+            .order_by(conversations.c.created.desc())
+            .limit(1)
+        )
+        async with self._engine.connect() as connection:
+            row = (await connection.execute(query)).first()
+        return None if row is None else _conversation(row)
+
+    async def note(self, conversation: str, metadata: dict[str, Json]) -> None:
+        """Keep other metadata with it. Raises NotFound."""
+        async with self._engine.begin() as connection:
+            noted = await connection.execute(
+                update(conversations)
+                .where(conversations.c.id == conversation)
+                .values(metadata=metadata)
+            )
+        if noted.rowcount == 0:
+            raise _missing(conversation)
 
     async def turns(self, conversation: str) -> list[Turn]:
         """All turns in order. Raises NotFound."""

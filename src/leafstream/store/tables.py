@@ -26,7 +26,10 @@ conversations = Table(
     Column("created", DateTime(timezone=True), nullable=False),
     Column("updated", DateTime(timezone=True), nullable=False),
     Column("owner", String(64), nullable=False, server_default=""),
+    Column("session", String(64)),
+    Column("metadata", JSON),
     Index("conversations_updated", "owner", "updated"),
+    Index("conversations_session", "session", "created"),
 )
 
 turns = Table(

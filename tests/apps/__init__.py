@@ -1,0 +1,1 @@
+"""Apps that ship, held to what they promise."""

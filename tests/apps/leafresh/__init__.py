@@ -1,0 +1,1 @@
+"""The Leafresh chatbot, spoken to the way its clients speak to it."""

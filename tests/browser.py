@@ -1,0 +1,51 @@
+"""A headless Chromium for tests of pages: Debian's, driven by Playwright."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
+
+CHROMIUM = shutil.which("chromium")
+# As root there is no sandbox; the rest keeps the browser from asking the outside for anything.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser() -> AsyncIterator[Browser]:
+    """One browser for the tests of a file, which say `pytest.mark.asyncio(loop_scope="module")`."""
+    if CHROMIUM is None:
+        pytest.skip("no chromium here: apt-get install chromium")
+    async with async_playwright() as playwright:
+        launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield launched
+        await launched.close()
+
+
+@asynccontextmanager
+async def tab(browser: Browser, *allowed: str, **context: Any) -> AsyncIterator[Page]:
+    """A tab of its own; a complaint in its console fails the test, unless it is `allowed`."""
+    opened = await browser.new_context(**context)
+    opened.set_default_timeout(15_000)
+    page = await opened.new_page()
+    complaints: list[str] = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("console", lambda said: complaints.append(said.text) if said.type != "log" else None)
+    try:
+        yield page
+    finally:
+        await opened.close()
+    assert [said for said in complaints if not any(text in said for text in allowed)] == []
