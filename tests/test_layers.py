@@ -27,7 +27,7 @@ LAYERS = [
     ["log", "store"],
     ["slots", "writer", "runs", "rounds"],
     ["faces", "served", "app", "server"],
-    ["client", "reporting", "terminal", "commands", "cli", "__main__", "apps"],
+    ["client", "reporting", "terminal", "reference", "commands", "cli", "apps"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")
