@@ -20,14 +20,25 @@ LAYERS = [
         "canonical",
         "schema",
         "settings",
+        "notify",
     ],
     ["prompt", "plan", "landing", "assistant", "ask", "keys", "decoder", "models"],
     ["engines", "engine_choice"],
     ["draft", "answer"],
-    ["log", "store"],
+    ["log", "store", "meter", "metrics"],
     ["slots", "writer", "runs", "rounds"],
-    ["faces", "served", "app", "server"],
-    ["client", "reporting", "terminal", "reference", "commands", "cli", "apps"],
+    ["faces", "served", "reload", "app", "server"],
+    [
+        "client",
+        "reporting",
+        "terminal",
+        "reference",
+        "instances",
+        "commands",
+        "cli",
+        "__main__",
+        "apps",
+    ],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from leafstream.commands import asking, keys, looking, serving
+from leafstream.commands import asking, keys, looking, running, serving
 from leafstream.errors import LeafstreamError, SetupError
 
 app = typer.Typer(
@@ -23,6 +23,9 @@ app.command(context_settings=_FIELDS_ARE_OPTIONS)(asking.ask)
 app.command()(asking.chat)
 app.add_typer(keys.app, name="keys")
 app.command()(looking.settings)
+for command in (running.up, running.status, running.logs, running.restart, running.down):
+    app.command()(command)
+app.command()(running.unit)
 
 
 @app.command()

@@ -21,14 +21,15 @@ INTRODUCTION = """# Settings
 Written by `leafstream settings --markdown`; do not edit it by hand.
 
 A setting is given, strongest first, as a flag of `leafstream serve` (`--port 8001`), as an
-environment variable (`LEAFSTREAM_PORT=8001`), by the same name in a `.env` of the working folder, or
-under its own name in one TOML file (`port = 8001`): the file that `--config` or `LEAFSTREAM_CONFIG`
-names, else `leafstream.toml` in the working folder. An empty variable counts as unset. A key that is
-no setting is refused with the nearest name. `leafstream settings` shows the value and the source of
-each.
+environment variable (`LEAFSTREAM_PORT=8001`), by the same name in a `.env` of the working folder,
+or under its own name in one TOML file (`port = 8001`): the file that `--config` or
+`LEAFSTREAM_CONFIG` names, else `leafstream.toml` in the working folder. An empty variable counts
+as unset. A key that is no setting is refused with the nearest name. `leafstream settings` shows
+the value and the source of each.
 
 What `.env` holds under other names (`HF_TOKEN`, `HTTPS_PROXY`) is handed on as environment
-variables. `LEAFSTREAM_URL` says to the client commands (`ask`, `chat`, `top`) which server they ask.
+variables. `LEAFSTREAM_URL` says to the client commands (`ask`, `chat`, `top`) which server they
+ask.
 """
 _FIELDS = Settings.model_fields
 _BOUNDS: tuple[tuple[type[Any], str, str], ...] = (

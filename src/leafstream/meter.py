@@ -1,0 +1,137 @@
+"""Watching answers: what is told of each, once, as it happens, to metrics, traces and records."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from leafstream.ask import Ask
+from leafstream.events import Event, Failed, Finished, Started, is_terminal
+
+logger = logging.getLogger("leafstream.answers")
+
+
+class Watch(Protocol):
+    """Told of one answer. Both methods are called on the event loop and must not wait."""
+
+    def step(self, events: Sequence[Event], num_tokens: int = 0) -> None:
+        """Events of this answer in their order, each once, and the tokens written for them."""
+        ...
+
+    def close(self) -> None:
+        """This process writes the answer no longer, whether or not it has its terminal event."""
+        ...
+
+
+class Meter(Protocol):
+    """Told of everything that a process does."""
+
+    def watch(self, answer: str, ask: Ask) -> Watch:
+        """An answer that this process begins to write, or goes on with."""
+        ...
+
+    def sent(self, num_bytes: int) -> None:
+        """Bytes of a response's body."""
+        ...
+
+    def refused(self, code: str) -> None:
+        """A request that was answered with an error."""
+        ...
+
+
+class Meters:
+    """Several meters as one."""
+
+    def __init__(self, *meters: Meter) -> None:
+        self._meters = meters
+
+    def watch(self, answer: str, ask: Ask) -> Watch:
+        return Watches(*(meter.watch(answer, ask) for meter in self._meters))
+
+    def sent(self, num_bytes: int) -> None:
+        for meter in self._meters:
+            meter.sent(num_bytes)
+
+    def refused(self, code: str) -> None:
+        for meter in self._meters:
+            meter.refused(code)
+
+
+class Watches:
+    """Several watches of one answer as one."""
+
+    def __init__(self, *watches: Watch) -> None:
+        self._watches = watches
+
+    def step(self, events: Sequence[Event], num_tokens: int = 0) -> None:
+        for watch in self._watches:
+            watch.step(events, num_tokens)
+
+    def close(self) -> None:
+        for watch in self._watches:
+            watch.close()
+
+
+class AnswerRecords:
+    """The answer log: a record where an answer begins and one where it ends.
+
+    What was asked is in it only with `prompts`; what was answered never is.
+    """
+
+    def __init__(self, *, prompts: bool = False) -> None:
+        self._prompts = prompts
+
+    def watch(self, answer: str, ask: Ask) -> Watch:
+        told: dict[str, Any] = {"answer": answer, "assistant": ask.assistant}
+        if self._prompts:
+            told["prompt"] = msgspec.to_builtins(ask.messages)
+        return _Record(told)
+
+    def sent(self, num_bytes: int) -> None:
+        """The access log says it."""
+
+    def refused(self, code: str) -> None:
+        """The access log says it."""
+
+
+class _Record:
+    def __init__(self, told: dict[str, Any]) -> None:
+        self._told = told
+        self._ended = False
+
+    def step(self, events: Sequence[Event], num_tokens: int = 0) -> None:  # noqa: ARG002
+        if not events:
+            return
+        if isinstance(events[0], Started):
+            plan = events[0].plan
+            room = {"prompt_tokens": plan.prompt_tokens, "max_tokens": plan.max_tokens}
+            self._say("answer begun", room)
+        if is_terminal(events[-1]):
+            self._ended = True
+            self._say(f"answer {events[-1].kind}", _ending(events[-1]))
+
+    def close(self) -> None:
+        if not self._ended:
+            self._say("answer left to another process", {})
+
+    def _say(self, message: str, more: dict[str, Any]) -> None:
+        logger.info(message, extra={"fields": {**self._told, **more}})
+        self._told.pop("prompt", None)
+
+
+def _ending(event: Event) -> dict[str, Any]:
+    if isinstance(event, Finished):
+        return {
+            "finish": event.finish,
+            "complete": event.complete,
+            "completion_tokens": event.usage.completion_tokens,
+            "queued": event.timings.queued,
+            "first_token": event.timings.first_token,
+            "seconds": event.timings.total,
+        }
+    if isinstance(event, Failed):
+        return {"code": event.code, "reason": event.message}
+    return {"reason": getattr(event, "reason", "")}
