@@ -76,7 +76,11 @@ class Machine(msgspec.Struct, frozen=True):
     def limited(self, *arguments: str, file_bytes: int) -> str:
         """The URL of an instance none of whose files may be larger, or its refusal."""
         script = f'ulimit -f {file_bytes // 512}; exec {sys.executable} -m leafstream "$@"'
-        environment = {**self.environment, "LEAFSTREAM_DATABASE_URL": "sqlite:///:memory:"}
+        environment = {
+            **self.environment,
+            "LEAFSTREAM_DATABASE_URL": "sqlite:///:memory:",
+            "LEAFSTREAM_ANSWERS_URL": "memory:",
+        }
         done = subprocess.run(
             ["sh", "-c", script, "sh", *arguments, "--port", "0"],
             env=environment,

@@ -67,7 +67,7 @@ class LeafstreamApp(FastAPI):
         meter = Meters(self.metrics, AnswerRecords(prompts=settings.log_prompts))
         self.log = log = WatchedLog(storage, meter, settings.log_patience_seconds)
         self.runs = Runs(engine, log, served.assistants, store, limits)
-        failures.install(self, meter)
+        failures.install(self)
         if settings.origins:
             self.add_middleware(
                 CORSMiddleware,

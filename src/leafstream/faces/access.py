@@ -6,6 +6,7 @@ import logging
 import time
 
 from starlette.datastructures import Headers
+from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from leafstream.meter import Meter
@@ -14,6 +15,14 @@ logger = logging.getLogger("leafstream.access")
 
 # Asked for every few seconds by machines: told only where somebody looks for it.
 PROBES = ("/healthz", "/readyz", "/metrics")
+
+
+_CODE = "leafstream.error_code"
+
+
+def note(request: Request, code: str) -> None:
+    """Say that a request is refused, and with which code."""
+    request.scope[_CODE] = code
 
 
 class Access:
@@ -30,6 +39,9 @@ class Access:
         request = _Request(scope, send, self._meter)
         try:
             await self._app(scope, receive, request.send)
+        except Exception:
+            scope[_CODE] = "internal_error"
+            raise
         finally:
             request.end()
 
@@ -68,7 +80,10 @@ class _Request:
         }
         if self._answer:
             told["answer"] = self._answer
-        if not self._whole:
+        if code := scope.get(_CODE):
+            told["code"] = code
+            self._meter.refused(code)
+        elif not self._whole:
             told["left"] = True
         level = logging.DEBUG if path in PROBES else logging.INFO
         logger.log(level, "%s %s", scope["method"], path, extra={"fields": told})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,9 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from leafstream.errors import LeafstreamError, Overloaded, RateLimited, Unauthorized
-from leafstream.meter import Meter
-
-logger = logging.getLogger("leafstream.http")
+from leafstream.faces import access
 
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
@@ -22,7 +19,7 @@ def envelope(code: str, message: str, param: str | None, **details: Any) -> dict
     return {"error": {"code": code, "message": message, "param": param, **details}}
 
 
-def install(app: FastAPI, meter: Meter) -> None:
+def install(app: FastAPI) -> None:
     """Map every error to its status and the envelope {"error": {code, message, param}}."""
 
     @app.exception_handler(LeafstreamError)
@@ -32,26 +29,24 @@ def install(app: FastAPI, meter: Meter) -> None:
             headers["Retry-After"] = str(error.retry_after)
         if isinstance(error, Unauthorized):
             headers["WWW-Authenticate"] = "Bearer"
-        meter.refused(error.code)
-        logger.info("%s %s: %s", request.method, request.url.path, error.code)
+        access.note(request, error.code)
         content = envelope(error.code, error.message, error.param, **error.details)
         return JSONResponse(content, error.status, headers)
 
     @app.exception_handler(RequestValidationError)
-    async def parameters(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def parameters(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         param = str(first["loc"][-1])
-        meter.refused("invalid_request")
+        access.note(request, "invalid_request")
         return JSONResponse(envelope("invalid_request", f"{param}: {first['msg']}", param), 422)
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(error.status_code, "http_error")
-        meter.refused(code)
+        access.note(request, code)
         content = envelope(code, str(error.detail), None)
         return JSONResponse(content, error.status_code, error.headers)
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, __: Exception) -> JSONResponse:
-        meter.refused("internal_error")
         return JSONResponse(envelope("internal_error", "internal error", None), 500)
