@@ -27,7 +27,7 @@ LAYERS = [
     ["draft", "answer"],
     ["log", "store", "meter", "metrics"],
     ["slots", "writer", "runs", "rounds"],
-    ["faces", "served", "reload", "app", "server"],
+    ["faces", "served", "reload", "app", "server", "checks"],
     [
         "client",
         "reporting",

@@ -30,6 +30,7 @@ def serve(
     ] = False,
 ) -> None:
     """Serve assistants over HTTP and SSE."""
+    from leafstream.checks import Target, refuse_fatal  # noqa: PLC0415
     from leafstream.reload import reloadable  # noqa: PLC0415
     from leafstream.reporting import download_bar, set_up_logging  # noqa: PLC0415
     from leafstream.served import read_served  # noqa: PLC0415
@@ -40,6 +41,7 @@ def serve(
     adopt_variables()
     set_up_logging(settings)
     served = read_served(source)
+    refuse_fatal(Target(settings, source, served))
     watched = reloadable(source, served) if reload else None
     with download_bar() as progress:
         run(settings, served, progress, watched)
