@@ -73,25 +73,6 @@ class Machine(msgspec.Struct, frozen=True):
             text=True,
         )
 
-    def limited(self, *arguments: str, file_bytes: int) -> str:
-        """The URL of an instance none of whose files may be larger, or its refusal."""
-        script = f'ulimit -f {file_bytes // 512}; exec {sys.executable} -m leafstream "$@"'
-        environment = {
-            **self.environment,
-            "LEAFSTREAM_DATABASE_URL": "sqlite:///:memory:",
-            "LEAFSTREAM_ANSWERS_URL": "memory:",
-        }
-        done = subprocess.run(
-            ["sh", "-c", script, "sh", *arguments, "--port", "0"],
-            env=environment,
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return done.stdout.split()[-1] if done.returncode == 0 else done.stderr
-
     def status(self, name: str = "main") -> dict[str, Any]:
         rows: list[dict[str, Any]] = json.loads(self.run("status", name, "--json").out)
         return rows[0]
@@ -104,8 +85,8 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def machine(folder: Path) -> Iterator[Machine]:
-    """A machine whose instances are ended with the context."""
+def machine(folder: Path, **more: str) -> Iterator[Machine]:
+    """A machine, `more` in its environment, whose instances are ended with the context."""
     (folder / "script.txt").write_text(PAIR_TEXT)
     (folder / "assistants.py").write_text(ASSISTANTS)
     environment = {
@@ -114,6 +95,7 @@ def machine(folder: Path) -> Iterator[Machine]:
         "LEAFSTREAM_MODEL": f"scripted:{folder / 'script.txt'}",
         "LEAFSTREAM_STATE_FOLDER": str(folder / "state"),
         "LEAFSTREAM_DATABASE_URL": f"sqlite:///{folder / 'leafstream.db'}",
+        **more,
     }
     opened = Machine(folder, environment)
     try:

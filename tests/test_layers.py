@@ -33,6 +33,7 @@ LAYERS = [
         "reporting",
         "terminal",
         "reference",
+        "shelf",
         "instances",
         "commands",
         "cli",

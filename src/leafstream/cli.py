@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from leafstream.commands import asking, doctor, keys, looking, running, serving
+from leafstream.commands import asking, doctor, keys, looking, models, running, serving
 from leafstream.errors import LeafstreamError, SetupError
 
 app = typer.Typer(
@@ -27,6 +27,7 @@ for command in (running.up, running.status, running.logs, running.restart, runni
     app.command()(command)
 app.command()(running.unit)
 app.command()(doctor.doctor)
+app.add_typer(models.app, name="models")
 
 
 @app.command()

@@ -6,13 +6,16 @@ import json
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx2
 import pytest
 
-from leafstream.instances.instance import STATE_BYTES
 from tests.operating import Machine, answers, eventually, machine
+from tests.unit.models.web import Page, Web
 
 
 @pytest.fixture(name="here")
@@ -112,14 +115,139 @@ def test_a19_the_log_does_not_grow_without_end(here: Machine) -> None:
 
 
 def test_a19_a_full_disk_is_one_sentence_and_no_end_of_a_server(here: Machine) -> None:
-    """A file-size limit stands in for the disk: EFBIG comes where ENOSPC would."""
-    folder = here.folder / "state" / "instances" / "main"
-    folder.mkdir(parents=True)
-    (folder / "log").write_bytes(b"x" * STATE_BYTES + b"\n")
-    url = here.limited("up", "main", "assistants.py", file_bytes=STATE_BYTES + 1)
-    assert answers(url)
-    told = here.status()
-    assert told["state"] == "ready"
-    assert "the log is not written: File too large" in told["trouble"]
-    refused = here.limited("up", "other", "assistants.py", file_bytes=STATE_BYTES - 1)
-    assert "instances/other cannot be used: File too large; make room there" in refused
+    state = here.folder / "small"
+    with small_disk(state):
+        small = {"LEAFSTREAM_STATE_FOLDER": str(state)}
+        url = here.up("main", "assistants.py", **small)
+        fill(state)
+        # What the last block of the log has left is soon written, too.
+        assert all(answers(url) for _ in range(40))
+        told = json.loads(here.run("status", "--json", **small).out)[0]
+        assert told["state"] == "ready"
+        assert "the log is not written: No space left on device" in told["trouble"]
+        refused = here.run("up", "other", "assistants.py", **small)
+        assert refused.code == 2
+        assert "cannot be used: No space left on device; make room there" in refused.sentence
+        assert here.run("down", **small).code == 0
+        rows = json.loads(here.run("status", "--json", **small).out)
+        assert [(row["name"], row["state"]) for row in rows] == [("main", "stopped")]
+
+
+@contextmanager
+def small_disk(folder: Path) -> Iterator[None]:
+    """A disk of its own with room for very little."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    if subprocess.run(mount, check=False, capture_output=True).returncode:
+        pytest.skip("only root may mount a small disk to fill")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def fill(folder: Path) -> None:
+    """Leave no byte free on the folder's disk."""
+    with (folder / "filler").open("wb", 0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 512)
+
+
+@pytest.fixture(name="hub")
+def _hub() -> Iterator[Web]:
+    with Web().running() as web:
+        yield web
+
+
+def test_a20_a_gated_repository_is_told_before_the_port_opens(here: Machine, hub: Web) -> None:
+    hub.pages["/maker/secret/resolve/main/a.gguf"] = Page(b"", status=403)
+    gated = {"LEAFSTREAM_MODEL": "hf:maker/secret/a.gguf", "HF_ENDPOINT": hub.url}
+    done = here.run("serve", "--port", "0", **gated)
+    assert done.code == 2
+    assert "accept the licence on https://huggingface.co/maker/secret and set HF_TOKEN" in done.err
+    assert "could not fetch hf:maker/secret/a.gguf" in done.sentence
+
+
+def test_a20_a_wrong_model_path_is_told_by_doctor_and_at_start_alike(here: Machine) -> None:
+    wrong = {"LEAFSTREAM_MODEL": "/nowhere/model.gguf"}
+    served = here.run("serve", "--port", "0", **wrong)
+    assert (served.code, served.sentence.count("/nowhere/model.gguf")) == (2, 1)
+    checked = here.run("doctor", "--port", "0", "--json", **wrong)
+    assert checked.code == 1
+    problems = [row for row in json.loads(checked.out) if row["level"] == "problem"]
+    assert [row["check"] for row in problems] == ["model"]
+    assert problems[0]["message"] in served.sentence
+
+
+def test_a20_a_full_temp_folder_is_told_before_the_port_opens(here: Machine) -> None:
+    full = here.folder / "full"
+    with small_disk(full):
+        done = here.run("serve", "--port", "0", TMPDIR=str(full))
+        checked = here.run("doctor", "--port", "0", TMPDIR=str(full))
+    assert done.code == 2
+    assert f"the temp folder {full} takes no files: No space left on device" in done.sentence
+    assert "make room or set TMPDIR" in done.sentence
+    assert checked.code == 1
+    assert "problem  temp folder" in checked.out
+
+
+def test_a20_a_sound_set_up_passes_and_is_served(here: Machine) -> None:
+    done = here.run("doctor", "assistants.py", "--port", "0")
+    assert done.code == 0, done.out
+    assert "ok       assistants    pair" in done.out
+    assert answers(here.up("main", "assistants.py"))
+
+
+def test_a22_settings_are_read_first_and_told_with_their_source(here: Machine) -> None:
+    (here.folder / ".env").write_text("LEAFSTREAM_QUEUE=5\nHF_TOKEN=hf_secret\n")
+    (here.folder / "leafstream.toml").write_text("slots = 2\n")
+    secret = {"LEAFSTREAM_DATABASE_URL": "postgresql://me:hidden@127.0.0.1/db"}
+    done = here.run("settings", "--json", **secret)
+    told = json.loads(done.out)
+    assert told["queue"] == {"value": 5, "source": ".env"}
+    assert told["slots"] == {"value": 2, "source": "file"}
+    assert told["port"] == {"value": 8000, "source": "default"}
+    assert told["database_url"]["source"] == "environment"
+    assert told["database_url"]["value"] == "postgresql://me:***@127.0.0.1/db"
+    assert "hidden" not in done.out + here.run("settings", **secret).out
+
+
+def test_a22_the_env_file_reaches_what_reads_the_environment(here: Machine, hub: Web) -> None:
+    """The original read `.env` after the modules that needed the token in it."""
+    path = "/maker/secret/resolve/main/a.gguf"
+    hub.pages[path] = Page(b"", status=403)
+    (here.folder / ".env").write_text(f"HF_TOKEN=hf_secret\nHF_ENDPOINT={hub.url}\n")
+    here.run("serve", "--port", "0", LEAFSTREAM_MODEL="hf:maker/secret/a.gguf")
+    assert hub.log[-1].path == path
+    assert hub.log[-1].headers["authorization"] == "Bearer hf_secret"
+
+
+@pytest.mark.parametrize("command", ["serve", "up", "doctor", "settings", "status"])
+def test_a22_an_unknown_setting_is_refused_by_every_command(here: Machine, command: str) -> None:
+    done = here.run(command, LEAFSTREAM_CONTEXT_WINDOWS="512")
+    assert done.code == 2
+    assert "did you mean LEAFSTREAM_CONTEXT_WINDOW?" in done.sentence
+
+
+def test_an_edited_assistants_file_is_taken_up_without_dropping_a_stream(here: Machine) -> None:
+    slow = f"scripted:{here.folder / 'script.txt'}?delay=0.5"
+    file = here.folder / "assistants.py"
+    url = here.up("main", "assistants.py", "--reload", LEAFSTREAM_MODEL=slow)
+    body = {"assistant": "pair", "input": {"message": "go"}}
+    headers = {"Accept": "text/event-stream"}
+    post = httpx2.stream("POST", f"{url}/v1/answers", json=body, headers=headers, trust_env=False)
+    with post as response:
+        lines = response.iter_lines()
+        assert "started" in next(line for line in lines if line.startswith("event"))
+        file.write_text(file.read_text().replace("pair =", "other ="))
+        eventually(lambda: names(url) == ["other"])
+        # A file that cannot be read changes nothing, and the log says why.
+        file.write_text("broken = ")
+        eventually(lambda: "the assistants of before go on" in here.run("logs").out)
+        assert names(url) == ["other"]
+        assert "event: finished" in list(lines)
+
+
+def names(url: str) -> list[str]:
+    found = httpx2.get(f"{url}/v1/assistants", trust_env=False).json()["data"]
+    return [assistant["name"] for assistant in found]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from leafstream.commands.looking import CONFIG
-from leafstream.commands.serving import HOST, MODEL, PORT, SOURCE
+from leafstream.commands.serving import HOST, MODEL, PORT, RELOAD, SOURCE
 
 NAME = Annotated[str, typer.Argument(help="The instance's name.")]
 MAIN = "main"
@@ -21,6 +21,7 @@ def up(
     port: PORT = None,
     model: MODEL = None,
     config: CONFIG = None,
+    reload: RELOAD = False,
 ) -> None:
     """Serve in the background, as an instance that outlives the terminal and its own crashes."""
     from leafstream.instances import control, view  # noqa: PLC0415
@@ -32,6 +33,8 @@ def up(
     options = [
         part for flag, value in given.items() if value is not None for part in (flag, str(value))
     ]
+    if reload:
+        options.append("--reload")
     instance = Instance(settings.state, name)
     control.start(instance, [source, *options] if source else options, settings)
     with view.waiting(instance, "starting") as told:

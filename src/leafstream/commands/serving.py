@@ -17,6 +17,7 @@ PORT = Annotated[int | None, typer.Option(help="Port to listen on.")]
 MODEL = Annotated[
     str | None, typer.Option(help="A GGUF path, hf:owner/repo/file.gguf, or a short name.")
 ]
+RELOAD = Annotated[bool, typer.Option("--reload", help="Take up changes of the assistants file.")]
 
 
 def serve(
@@ -25,9 +26,7 @@ def serve(
     port: PORT = None,
     model: MODEL = None,
     config: CONFIG = None,
-    reload: Annotated[
-        bool, typer.Option("--reload", help="Take up changes of the assistants file.")
-    ] = False,
+    reload: RELOAD = False,
 ) -> None:
     """Serve assistants over HTTP and SSE."""
     from leafstream.checks import Target, refuse_fatal  # noqa: PLC0415

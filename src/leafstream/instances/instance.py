@@ -80,6 +80,7 @@ class Instance:
         try:
             self._make_state()
         except OSError as error:
+            self._state.unlink(missing_ok=True)
             os.close(lock)
             raise self._unusable(error) from None
         return lock
