@@ -25,7 +25,7 @@ LAYERS = [
     ["prompt", "plan", "landing", "assistant", "ask", "keys", "decoder", "models"],
     ["engines", "engine_choice"],
     ["draft", "answer"],
-    ["log", "store", "meter", "metrics"],
+    ["log", "store", "meter", "metrics", "tracing"],
     ["slots", "writer", "runs", "rounds"],
     ["faces", "served", "reload", "app", "server", "checks"],
     [
@@ -34,6 +34,7 @@ LAYERS = [
         "terminal",
         "reference",
         "shelf",
+        "top",
         "instances",
         "commands",
         "cli",

@@ -26,6 +26,7 @@ from leafstream.runs import Runs
 from leafstream.served import Served
 from leafstream.settings import Settings
 from leafstream.store.conversations import Conversations
+from leafstream.tracing import Traces
 from leafstream.writer import Limits
 
 
@@ -64,7 +65,9 @@ class LeafstreamApp(FastAPI):
         self.settings = settings
         self.store = store
         self.metrics = Metrics(__version__, engine.model, self._load)
-        meter = Meters(self.metrics, AnswerRecords(prompts=settings.log_prompts))
+        records = AnswerRecords(prompts=settings.log_prompts)
+        self.traces = traces = _traces(settings, engine)
+        meter = Meters(self.metrics, records, *([traces] if traces else []))
         self.log = log = WatchedLog(storage, meter, settings.log_patience_seconds)
         self.runs = Runs(engine, log, served.assistants, store, limits)
         failures.install(self)
@@ -121,6 +124,12 @@ class LeafstreamApp(FastAPI):
             )
 
 
+def _traces(settings: Settings, engine: Engine) -> Traces | None:
+    if settings.otlp_endpoint is None:
+        return None
+    return Traces.open(settings.otlp_endpoint, __version__, engine.model)
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     assert isinstance(app, LeafstreamApp)
@@ -135,3 +144,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await app.engine.close()
         await app.log.close()
         await app.store.close()
+        if app.traces is not None:
+            await asyncio.to_thread(app.traces.close)

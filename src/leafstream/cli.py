@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from leafstream.commands import asking, doctor, keys, looking, models, running, serving
+from leafstream.commands import asking, doctor, keys, looking, models, running, serving, watching
 from leafstream.errors import LeafstreamError, SetupError
 
 app = typer.Typer(
@@ -26,6 +26,7 @@ app.command()(looking.settings)
 for command in (running.up, running.status, running.logs, running.restart, running.down):
     app.command()(command)
 app.command()(running.unit)
+app.command()(watching.top)
 app.command()(doctor.doctor)
 app.add_typer(models.app, name="models")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from contextvars import ContextVar
 from typing import Any, Protocol
 
 import msgspec
@@ -12,6 +13,9 @@ from leafstream.ask import Ask
 from leafstream.events import Event, Failed, Finished, Started, is_terminal
 
 logger = logging.getLogger("leafstream.answers")
+
+traceparent: ContextVar[str] = ContextVar("traceparent", default="")
+"""The trace that the request belongs to (W3C Trace Context), "" where it names none."""
 
 
 class Watch(Protocol):

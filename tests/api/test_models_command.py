@@ -42,7 +42,7 @@ def test_a_model_is_pulled_listed_shown_and_removed(here: Machine) -> None:
     assert damaged.code == 2
     assert "the file is not what it was" in damaged.err
     removed = here.run("models", "remove", NAME)
-    assert removed.out.startswith(f"removed {NAME}: 1.1 MB")
+    assert removed.out.startswith(f"removed {NAME}: 1.0 MB")
     assert not path.exists()
     gone = here.run("models", "show", NAME)
     assert (gone.code, "models pull" in gone.sentence) == (1, True)

@@ -24,6 +24,7 @@ CHECKS = (
     Check("memory", service.memory, fatal=True),
     Check("conversations", service.database, fatal=True),
     Check("answers", service.answers, fatal=True),
+    Check("traces", service.traces, fatal=True),
 )
 
 

@@ -26,6 +26,7 @@ from leafstream.served import Served, read_served
 from leafstream.server import bound_socket
 from leafstream.settings import PASSWORD, Settings
 from leafstream.store.database import probe
+from leafstream.tracing import check_installed
 
 
 def assistants(target: Target) -> Finding:
@@ -149,6 +150,21 @@ def port(target: Target) -> Finding:
             raise
         return warning(f"leafstream serves at {url} already", error.message)
     return ok(f"{settings.host}:{settings.port} is free")
+
+
+def traces(target: Target) -> Finding:
+    """Whether traces can be sent, where they are to be."""
+    endpoint = target.settings.otlp_endpoint
+    if endpoint is None:
+        return ok("off")
+    check_installed()
+    try:
+        httpx2.get(endpoint, timeout=2)
+    except httpx2.HTTPError as error:
+        return warning(
+            f"no collector answers at {endpoint}", f"they are lost until it does: {error}"
+        )
+    return ok(PASSWORD.sub(r"\1:***@", endpoint))
 
 
 def _is_ours(url: str) -> bool:

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from leafstream.meter import Meter
+from leafstream.meter import Meter, traceparent
 
 logger = logging.getLogger("leafstream.access")
 
@@ -37,6 +37,7 @@ class Access:
             await self._app(scope, receive, send)
             return
         request = _Request(scope, send, self._meter)
+        traceparent.set(Headers(scope=scope).get("traceparent", ""))
         try:
             await self._app(scope, receive, request.send)
         except Exception:
