@@ -31,7 +31,7 @@ def test_the_unit_starts_this_installation_with_the_file_that_is_named(here: Mac
 
 
 def test_words_of_the_command_are_quoted_as_systemd_reads_them() -> None:
-    text = unit.text('odd "name" 100%.py', None)
+    text = unit.text('odd "name" 100%.py', None, 20)
     assert r'serve "odd \"name\" 100%%.py"' in text
 
 

@@ -109,6 +109,9 @@ def unit(
     ] = None,
 ) -> None:
     """Print a systemd unit that runs this installation, shut off from what it does not need."""
+    from leafstream.instances import control  # noqa: PLC0415
     from leafstream.instances import unit as units  # noqa: PLC0415
+    from leafstream.settings import read_settings  # noqa: PLC0415
 
-    typer.echo(units.text(source, config), nl=False)
+    stop = control.stop_seconds(read_settings(config))
+    typer.echo(units.text(source, config, stop), nl=False)

@@ -13,12 +13,12 @@ import msgspec
 
 from leafstream.errors import NotFound, SetupError
 from leafstream.instances.instance import Instance, State
-from leafstream.instances.supervisor import STOP_SECONDS, Order
+from leafstream.instances.supervisor import Order
 from leafstream.settings import Settings
 
 POLL_SECONDS = 0.05
-# What the supervisor takes at most, and some for a busy machine.
-DOWN_SECONDS = STOP_SECONDS + 10
+# How long a server may take beyond draining, and a supervisor beyond its server.
+SPARE_SECONDS = 10.0
 
 Told = Callable[[State], None]
 """Called again and again while something is waited for."""
@@ -38,6 +38,7 @@ def start(instance: Instance, arguments: list[str], settings: Settings) -> None:
         log_format=settings.log_format,
         log_bytes=settings.log_bytes,
         log_files=settings.log_files,
+        stop_seconds=stop_seconds(settings),
     )
     command = [sys.executable, "-m", "leafstream.instances.supervisor"]
     try:
@@ -53,6 +54,11 @@ def start(instance: Instance, arguments: list[str], settings: Settings) -> None:
         instance.hold(lock, process.pid)
     finally:
         os.close(lock)
+
+
+def stop_seconds(settings: Settings) -> float:
+    """How long a server that was told to stop may take before it is killed."""
+    return settings.drain_seconds + SPARE_SECONDS
 
 
 def wait_ready(instance: Instance, told: Told, after: int = 0) -> State:
@@ -77,7 +83,7 @@ def stop(instance: Instance, told: Told) -> None:
     """End an instance: open answers get their last event. Raises NotFound, SetupError."""
     state = _running(instance)
     os.kill(state.supervisor, signal.SIGTERM)
-    deadline = time.monotonic() + DOWN_SECONDS
+    deadline = time.monotonic() + state.stop_seconds + SPARE_SECONDS
     for _ in _states(instance, told):
         if time.monotonic() > deadline:
             raise SetupError(f"process {state.supervisor} does not end; kill -9 {state.supervisor}")

@@ -41,6 +41,7 @@ class State(msgspec.Struct, frozen=True):
     crashes: int = 0
     message: str = ""
     log_trouble: str = ""
+    stop_seconds: float = 0.0
 
 
 class Instance:

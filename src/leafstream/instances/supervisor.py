@@ -29,8 +29,6 @@ from leafstream.instances.logfile import LogFile
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 # A server that ran this long was healthy: the next crash is a new one.
 HEALTHY_SECONDS = 60.0
-# Longer than a server takes to drain.
-STOP_SECONDS = 20.0
 # What systemd takes for a clean end, too.
 CLEAN = (0, -signal.SIGHUP, -signal.SIGINT, -signal.SIGTERM)
 SETUP_FAILED = 2
@@ -46,6 +44,7 @@ class Order(msgspec.Struct, frozen=True):
     log_format: str
     log_bytes: int
     log_files: int
+    stop_seconds: float
 
 
 class Supervisor:
@@ -54,7 +53,9 @@ class Supervisor:
         self._instance = Instance(Path(order.root), order.name)
         self._log = LogFile(self._instance.log, order.log_bytes, order.log_files)
         self._lines = Lines(self._log.write, json=order.log_format == "json")
-        self._state = State("starting", time.time(), supervisor=os.getpid())
+        self._state = State(
+            "starting", time.time(), supervisor=os.getpid(), stop_seconds=order.stop_seconds
+        )
         self._was_ready = False
         self._wish = ""
         self._woken = asyncio.Event()
@@ -121,9 +122,10 @@ class Supervisor:
         if not ended.done():
             self._set(phase="stopping")
             server.terminate()
-            await asyncio.wait({ended}, timeout=STOP_SECONDS)
+            await asyncio.wait({ended}, timeout=self._order.stop_seconds)
         if not ended.done():
-            self._lines.note("warning", f"it did not end in {STOP_SECONDS:g} seconds: killed")
+            late = f"it did not end in {self._order.stop_seconds:g} seconds"
+            self._lines.note("warning", f"{late} and is killed")
             server.kill()
         return await ended
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import re
 import sys
@@ -27,15 +28,13 @@ Environment=LEAFSTREAM_DATABASE_URL=sqlite:///%S/leafstream/leafstream.db
 WorkingDirectory=%S/leafstream
 StateDirectory=leafstream
 CacheDirectory=leafstream
-DynamicUser=yes
+{user}
 # A first start fetches a model.
 TimeoutStartSec=1h
 # Open streams get their last event on SIGTERM.
-TimeoutStopSec=20s
+TimeoutStopSec={stop:g}s
 Restart=on-failure
-RestartSec=1s
-RestartSteps=6
-RestartMaxDelaySec=1min
+RestartSec=2s
 # What a set-up error says will not mend itself.
 RestartPreventExitStatus=2
 LimitNOFILE=65536
@@ -70,10 +69,13 @@ WantedBy=multi-user.target
 """
 NO_GPU = "PrivateDevices=yes\n"
 GPU = "# This machine has a GPU, whose devices PrivateDevices=yes would hide.\nDevicePolicy=auto\n"
+AT_HOME = """\
+# A user made for the service could not read {file}, which lies in a home.
+User={user}"""
 HOMES = ("/home", "/root", "/run/user")
 
 
-def text(source: str | None, config: Path | None) -> str:
+def text(source: str | None, config: Path | None, stop_seconds: float) -> str:
     """The unit that serves `source` (a bundled app's name or a file) with this Python."""
     parts = [sys.executable, "-m", "leafstream", "serve"]
     files = [Path(sys.prefix), *(path for path in (_file(source), config) if path)]
@@ -81,11 +83,12 @@ def text(source: str | None, config: Path | None) -> str:
         parts.append(str(_file(source) or Path(source)))
     if config is not None:
         parts += ["--config", str(config.resolve())]
-    # What lies in a home must stay readable; nothing there is ever written.
-    at_home = any(str(file.resolve()).startswith(HOMES) for file in files)
+    homes = [file for file in files if str(file.resolve()).startswith(HOMES)]
     return UNIT.format(
         command=" ".join(map(_quoted, parts)),
-        home="read-only" if at_home else "yes",
+        user=AT_HOME.format(file=homes[0], user=getpass.getuser()) if homes else "DynamicUser=yes",
+        home="read-only" if homes else "yes",
+        stop=stop_seconds,
         devices=GPU if _has_gpu() else NO_GPU,
     )
 
