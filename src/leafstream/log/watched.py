@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from leafstream.events import Event
-from leafstream.log.log import Claim, Log
+from leafstream.log.commits import Claim
+from leafstream.log.log import Log
 from leafstream.log.records import Opening
 from leafstream.log.storage import Storage
 from leafstream.meter import Meter, Watch
