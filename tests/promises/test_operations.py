@@ -114,6 +114,24 @@ def test_a19_the_log_does_not_grow_without_end(here: Machine) -> None:
     assert sum(path.stat().st_size for path in folder.glob("log*")) <= 2 * 10_000
 
 
+def test_a19_every_line_of_a_json_log_is_a_record_and_can_be_followed(here: Machine) -> None:
+    url = here.up("main", "assistants.py", LEAFSTREAM_LOG_FORMAT="json")
+    following = here.popen("logs", "--follow", "-n", "1000")
+    try:
+        assert following.stdout is not None
+        first = json.loads(following.stdout.readline())
+        assert answers(url)
+        seen = [first]
+        while seen[-1]["message"] != "POST /v1/answers":
+            seen.append(json.loads(following.stdout.readline()))
+    finally:
+        following.terminate()
+        following.communicate()
+    assert seen[0]["logger"] == "supervisor"
+    assert [row["message"] for row in seen[-3:-1]] == ["answer begun", "answer finished"]
+    assert len({row["answer"] for row in seen[-3:]}) == 1
+
+
 def test_a19_a_full_disk_is_one_sentence_and_no_end_of_a_server(here: Machine) -> None:
     state = here.folder / "small"
     with small_disk(state):
