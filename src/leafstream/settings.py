@@ -28,8 +28,8 @@ from leafstream.errors import SetupError
 PREFIX = "LEAFSTREAM_"
 CONFIG_FILE = Path("leafstream.toml")
 ENV_FILE = Path(".env")
-# Behind our prefix, but not settings of a server: where the file is, and whom a client asks.
-OTHER_VARIABLES = ("CONFIG", "URL")
+# Behind our prefix, but not settings of a server: where the file is, whom a client asks, as whom.
+OTHER_VARIABLES = ("CONFIG", "URL", "KEY")
 SECRET = re.compile(r"(?:^|_)(?:key|keys|token|secret|password)$")
 PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
 

@@ -69,14 +69,20 @@ class Span(msgspec.Struct, frozen=True):
 class Server:
     """A server to look at. Raises EngineUnavailable where it does not answer."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str | None = None) -> None:
         self.url = url
-        self._http = httpx2.Client(base_url=url, timeout=5, trust_env=False)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx2.Client(base_url=url, headers=headers, timeout=5, trust_env=False)
 
     def sample(self) -> Sample:
         response = self._get("/metrics")
         if response.status_code == 404:
             raise InvalidRequest(f"{self.url} shows no metrics; set LEAFSTREAM_METRICS=true there")
+        if response.status_code in (401, 403):
+            raise InvalidRequest(
+                f"{self.url} wants a key for its metrics: `leafstream keys add NAME --scope "
+                "metrics` there, and LEAFSTREAM_KEY here"
+            )
         return parse(response.text, time.monotonic())
 
     def ready(self) -> dict[str, Any]:
@@ -93,10 +99,9 @@ class Server:
         self._http.close()
 
 
-def watch(url: str, interval: float, *, once: bool) -> None:
+def watch(server: Server, interval: float, *, once: bool) -> None:
     """Show the server until the user leaves, or once after one interval."""
     console = Console(highlight=False)
-    server = Server(url)
     try:
         ready, before = server.ready(), server.sample()
         if once:

@@ -9,7 +9,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -21,11 +21,13 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from leafstream.ask import Ask
 from leafstream.engines.scripted import Play, ScriptedEngine
+from leafstream.errors import InvalidRequest
 from leafstream.events import TextAppended
+from leafstream.keys import add_key
 from leafstream.meter import AnswerRecords, Meters
 from leafstream.metrics import Load, Metrics
 from leafstream.reporting import JsonRecords, TextRecords
-from leafstream.top import Sample, parse
+from leafstream.top import Sample, Server, parse
 from tests.house import ASK_PAIR, PAIR_TEXT, STREAM, House, house
 
 ROOT = Path(__file__).parents[2]
@@ -234,6 +236,17 @@ async def test_the_dashboard_uses_metrics_that_there_are(tmp_path: Path) -> None
     }
     assert len(used) > 15
     assert used - set(told.values) == set()
+
+
+async def test_top_asks_for_the_key_that_metrics_want(tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    key = add_key(keys, "watcher", ["metrics"], None, None)
+    async with house(tmp_path, keys_file=keys) as served:
+        with closing(Server(served.url)) as unknown, closing(Server(served.url, key)) as known:
+            with pytest.raises(InvalidRequest, match="LEAFSTREAM_KEY here"):
+                await asyncio.to_thread(unknown.sample)
+            told = await asyncio.to_thread(known.sample)
+    assert told.total("leafstream_slots") == 4
 
 
 async def test_top_shows_what_a_server_does(tmp_path: Path) -> None:

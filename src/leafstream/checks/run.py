@@ -17,6 +17,7 @@ CHECKS = (
     Check("open files", machine.files),
     Check("clock", machine.clock),
     Check("port", service.port, fatal=True),
+    Check("callers", service.callers, fatal=True),
     Check("assistants", service.assistants, fatal=True),
     Check("grammars", service.grammars),
     Check("model", service.model, fatal=True),

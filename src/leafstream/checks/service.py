@@ -17,13 +17,14 @@ from leafstream.engines.llamacpp import (
 )
 from leafstream.engines.memory import GIB, available_memory, check_memory
 from leafstream.errors import SetupError
+from leafstream.keys import read_keys
 from leafstream.log.choice import open_storage
 from leafstream.models.cache import check_space, megabytes, place
 from leafstream.models.catalog import Known
 from leafstream.models.fetch import cache_folder, is_here, parse_spec
 from leafstream.models.gguf import Header, read_header
 from leafstream.served import Served, read_served
-from leafstream.server import bound_socket
+from leafstream.server import bound_socket, check_exposure
 from leafstream.settings import PASSWORD, Settings
 from leafstream.store.database import probe
 from leafstream.tracing import check_installed
@@ -173,6 +174,18 @@ def _is_ours(url: str) -> bool:
         return bool(response.is_success and "free_slots" in response.json())
     except (httpx2.HTTPError, ValueError):
         return False
+
+
+def callers(target: Target) -> Finding:
+    """Whether everybody on a network could ask, and whether the keys can be read."""
+    settings = target.settings
+    check_exposure(settings)
+    if settings.keys_file is not None:
+        return ok(f"{len(read_keys(settings.keys_file))} keys")
+    if settings.open:
+        advice = "`leafstream keys add NAME` makes a key"
+        return warning("everybody who reaches it may ask", advice)
+    return ok("no keys; this machine alone may ask")
 
 
 def database(target: Target) -> Finding:
