@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any, Protocol
 
@@ -19,10 +18,14 @@ traceparent: ContextVar[str] = ContextVar("traceparent", default="")
 
 
 class Watch(Protocol):
-    """Told of one answer. Both methods are called on the event loop and must not wait."""
+    """Told of one answer. Its methods are called on the event loop and must not wait."""
 
-    def step(self, events: Sequence[Event], num_tokens: int = 0) -> None:
-        """Events of this answer in their order, each once, and the tokens written for them."""
+    def wrote(self, num_tokens: int) -> None:
+        """Tokens were written. Called for each piece that comes: it must cost next to nothing."""
+        ...
+
+    def told(self, event: Event) -> None:
+        """An event of this answer other than its texts and values, each once and in order."""
         ...
 
     def close(self) -> None:
@@ -70,9 +73,13 @@ class Watches:
     def __init__(self, *watches: Watch) -> None:
         self._watches = watches
 
-    def step(self, events: Sequence[Event], num_tokens: int = 0) -> None:
+    def wrote(self, num_tokens: int) -> None:
         for watch in self._watches:
-            watch.step(events, num_tokens)
+            watch.wrote(num_tokens)
+
+    def told(self, event: Event) -> None:
+        for watch in self._watches:
+            watch.told(event)
 
     def close(self) -> None:
         for watch in self._watches:
@@ -106,16 +113,17 @@ class _Record:
         self._told = told
         self._ended = False
 
-    def step(self, events: Sequence[Event], num_tokens: int = 0) -> None:  # noqa: ARG002
-        if not events:
-            return
-        if isinstance(events[0], Started):
-            plan = events[0].plan
+    def wrote(self, num_tokens: int) -> None:
+        """The end says how many there were."""
+
+    def told(self, event: Event) -> None:
+        if isinstance(event, Started):
+            plan = event.plan
             room = {"prompt_tokens": plan.prompt_tokens, "max_tokens": plan.max_tokens}
             self._say("answer begun", room)
-        if is_terminal(events[-1]):
+        elif is_terminal(event):
             self._ended = True
-            self._say(f"answer {events[-1].kind}", _ending(events[-1]))
+            self._say(f"answer {event.kind}", _ending(event))
 
     def close(self) -> None:
         if not self._ended:

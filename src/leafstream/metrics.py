@@ -119,14 +119,9 @@ class _Watch:
         self._last = 0.0
         self._ended = False
 
-    def step(self, events: Sequence[Event], num_tokens: int = 0) -> None:
-        if num_tokens:
-            self._written(num_tokens)
-        for event in events:
-            if type(event) in _RARE:
-                self._told(event)
-
-    def _written(self, num_tokens: int) -> None:
+    def wrote(self, num_tokens: int) -> None:
+        if not num_tokens:
+            return
         metrics, now = self._metrics, time.monotonic()
         metrics.num_tokens += num_tokens
         if self._last:
@@ -136,7 +131,7 @@ class _Watch:
             metrics.gap_seconds += gap
         self._last = now
 
-    def _told(self, event: Event) -> None:
+    def told(self, event: Event) -> None:
         if isinstance(event, Noticed):
             self._metrics.noticed(event.code)
         elif isinstance(event, Finished | Failed | Cancelled):
@@ -146,9 +141,6 @@ class _Watch:
     def close(self) -> None:
         if not self._ended:
             self._metrics.left(self._assistant)
-
-
-_RARE = frozenset({Noticed, Finished, Failed, Cancelled})
 
 
 class _Now(Collector):

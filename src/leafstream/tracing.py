@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import time
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from leafstream.ask import Ask
@@ -94,14 +93,16 @@ class _Trace:
         self._notices: list[tuple[int, Noticed]] = []
         self._max_tokens: int | None = None
 
-    def step(self, events: Sequence[Event], num_tokens: int = 0) -> None:  # noqa: ARG002
-        for event in events:
-            if isinstance(event, Started):
-                self._max_tokens = event.plan.max_tokens
-            elif isinstance(event, Noticed):
-                self._notices.append((time.time_ns(), event))
-            elif is_terminal(event):
-                self._send(event)
+    def wrote(self, num_tokens: int) -> None:
+        """The end says when the first came."""
+
+    def told(self, event: Event) -> None:
+        if isinstance(event, Started):
+            self._max_tokens = event.plan.max_tokens
+        elif isinstance(event, Noticed):
+            self._notices.append((time.time_ns(), event))
+        elif is_terminal(event):
+            self._send(event)
 
     def close(self) -> None:
         """An answer that another process ends is in that one's trace."""

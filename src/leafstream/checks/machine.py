@@ -15,7 +15,7 @@ from pathlib import Path
 from packaging.requirements import Requirement
 
 from leafstream.checks.check import Finding, Target, ok, problem, warning
-from leafstream.models.cache import cache_folder, megabytes
+from leafstream.models.cache import cache_folder
 
 if sys.platform != "win32":
     import resource
@@ -104,12 +104,16 @@ def disk(target: Target) -> Finding:
         if not os.access(there, os.W_OK | os.X_OK):
             return problem(f"{there} is not writable for {what}", f"set {setting}")
         free[what] = shutil.disk_usage(there).free
-    told = ", ".join(f"{megabytes(count)} free for {what}" for what, count in free.items())
+    told = ", ".join(f"{_gigabytes(count)} free for {what}" for what, count in free.items())
     if min(free.values()) < LOW_DISK:
         return warning(
             told, "make room, or set LEAFSTREAM_CACHE_FOLDER and LEAFSTREAM_STATE_FOLDER"
         )
     return ok(told)
+
+
+def _gigabytes(count: int) -> str:
+    return f"{count / 1e9:,.1f} GB"
 
 
 def _nearest(folder: Path) -> Path:
@@ -141,7 +145,7 @@ def temp(_: Target) -> Finding:
         return warning(
             f"TMPDIR={wished} takes no files and {folder} is used", "make room or set TMPDIR"
         )
-    return ok(f"{folder}, {megabytes(shutil.disk_usage(folder).free)} free")
+    return ok(f"{folder}, {_gigabytes(shutil.disk_usage(folder).free)} free")
 
 
 def files(_: Target) -> Finding:

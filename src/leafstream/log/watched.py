@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from leafstream.events import Event
+from leafstream.events import Event, TextAppended, ValueSet
 from leafstream.log.commits import Claim
 from leafstream.log.log import Log
 from leafstream.log.records import Opening
 from leafstream.log.storage import Storage
 from leafstream.meter import Meter, Watch
 from leafstream.piece import Piece
+
+# An answer has one of these for each token, and few others.
+_GROWTH = frozenset({TextAppended, ValueSet})
 
 
 class WatchedLog(Log):
@@ -39,8 +42,13 @@ class WatchedLog(Log):
     ) -> None:
         await super().append(claim, events, piece)
         watch = self._watches.get(claim.answer)
-        if watch is not None:
-            watch.step(events, piece.num_tokens if piece is not None else 0)
+        if watch is None:
+            return
+        if piece is not None:
+            watch.wrote(piece.num_tokens)
+        for event in events:
+            if type(event) not in _GROWTH:
+                watch.told(event)
 
     def ended(self, claim: Claim) -> None:
         super().ended(claim)
