@@ -130,6 +130,9 @@ class Storage(BaseModel):
         description="Where conversations live: sqlite:////path/file.db or postgresql://…; unset: "
         "a file in the user's data folder.",
     )
+    log_patience_seconds: float = Field(
+        30, ge=0, description="How long answers wait for a storage of the log that went away."
+    )
     keep_seconds: float = Field(
         86_400, ge=0, description="How long an ended answer can be read again."
     )
@@ -182,10 +185,6 @@ class Settings(Network, Model, Answers, Storage, Operation, BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
-    )
-
-    log_patience_seconds: float = Field(
-        30, ge=0, description="How long answers wait for a storage of the log that went away."
     )
 
     @property
