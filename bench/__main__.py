@@ -9,13 +9,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bench import decoder, engine
+from bench import decoder, draft, engine
 
 RESULTS = Path(__file__).parent / "results" / "bench.json"
 
 
 def main() -> None:
-    rows = [*decoder.rows(), *asyncio.run(engine.rows())]
+    rows = [*decoder.rows(), *draft.rows(), *asyncio.run(engine.rows())]
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     columns = ("row", "case", "ours", "baseline", "unit", "ratio", "target", "holds")

@@ -31,7 +31,8 @@ async def prepare(job: Job, engine: Engine) -> Prepared:
     needed = await engine.count(least(job.schema)) if job.schema else 1
     budget = Budget(engine.context_window, job.ask.max_tokens, needed)
     budget.check_request()
-    prompt, dropped = await _fitting(job.messages, budget, engine)
+    steps = droppable(job.messages) if job.ask.trim else [0]
+    prompt, dropped = await _fitting(job.messages, steps, budget, engine)
     plan = budget.plan(prompt.num_tokens, dropped_turns=dropped, estimated=prompt.estimated)
     if job.schema is None or not job.ask.soft_landing:
         return Prepared(prompt, plan, job.schema)
@@ -42,9 +43,10 @@ async def prepare(job: Job, engine: Engine) -> Prepared:
     return Prepared(prompt, plan, landing.schema)
 
 
-async def _fitting(messages: Messages, budget: Budget, engine: Engine) -> tuple[Prompt, int]:
+async def _fitting(
+    messages: Messages, steps: list[int], budget: Budget, engine: Engine
+) -> tuple[Prompt, int]:
     """The prompt with the fewest turns dropped that leaves the room wanted, and how many."""
-    steps = droppable(messages)
     prompt = await engine.prompt(messages)
     low, high = 0, 0 if budget.fits(prompt.num_tokens) else len(steps) - 1
     while low < high:  # a prompt shrinks with every turn that goes, so bisect

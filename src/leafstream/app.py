@@ -15,6 +15,7 @@ from leafstream.engines.base import Engine
 from leafstream.faces import conversations, failures, native
 from leafstream.faces.access import Access
 from leafstream.faces.callers import Callers, is_loopback
+from leafstream.faces.openai import routes as openai
 from leafstream.faces.parts import Parts
 from leafstream.keys import Keys
 from leafstream.log import WatchedLog
@@ -81,7 +82,7 @@ class LeafstreamApp(FastAPI):
             )
         self.add_middleware(Access, meter=meter)
         parts = Parts(settings, served.assistants, self.runs, log, store)
-        for router in (native.router, conversations.router, *served.routers):
+        for router in (native.router, conversations.router, openai.router, *served.routers):
             self.include_router(router(parts))
         self._health()
         if settings.metrics:

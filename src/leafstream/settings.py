@@ -42,6 +42,9 @@ class Network(BaseModel):
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     max_body_bytes: int = Field(1_048_576, ge=1024, description="The largest request body.")
+    openai: bool = Field(
+        True, description="Whether OpenAI's API is served: /v1/chat/completions, /v1/responses."
+    )
     keys_file: Path | None = Field(
         None, description="The file of callers' keys (leafstream keys add); unset: no keys."
     )
@@ -61,7 +64,8 @@ class Model(BaseModel):
 
     model: str = Field(
         "smollm2-135m",
-        description="A GGUF file's path, hf:owner/repo/file.gguf, or a short name.",
+        description="A GGUF file's path, hf:owner/repo/file.gguf, or a short name; with an "
+        "upstream, the name that it knows.",
     )
     cache_folder: Path | None = Field(
         None, description="Where fetched models are kept; the user's cache folder if unset."
@@ -72,12 +76,44 @@ class Model(BaseModel):
         ge=64,
         description="Tokens per slot; unset: what the model was trained on, up to 4096.",
     )
-    slots: int = Field(4, ge=1, le=256, description="Answers generated at once.")
+    slots: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Answers generated at once; unset: 4, or what the upstream serves.",
+    )
     threads: int | None = Field(
         None, ge=1, le=1024, description="CPU threads; unset: all there are."
     )
     chat_template: Path | None = Field(
         None, description="A Jinja file to use instead of the model's own chat template."
+    )
+
+
+class Upstream(BaseModel):
+    """An engine elsewhere"""
+
+    upstream: str | None = Field(
+        None,
+        description="Base URL of an OpenAI-compatible server that writes instead of a model in "
+        "this process; several of the same model, comma separated.",
+    )
+    upstream_key: SecretStr | None = Field(None, description="The upstream's API key.")
+    upstream_vendor: str = Field(
+        "auto", description="Which server the upstream is; auto: found out by looking at it."
+    )
+    upstream_tokenizer: Path | None = Field(
+        None, description="The model's tokenizer.json, for an upstream that does not count tokens."
+    )
+    upstream_ignore: str = Field(
+        "", description="Sampling settings to leave out where the upstream has none, e.g. top_k."
+    )
+    upstream_connect_seconds: float = Field(5, gt=0, description="To connect to an upstream.")
+    upstream_first_token_seconds: float = Field(
+        120, gt=0, description="The longest an upstream may take to its first token."
+    )
+    upstream_between_tokens_seconds: float = Field(
+        30, gt=0, description="The longest silence of an upstream after its first token."
     )
 
 
@@ -177,7 +213,7 @@ class Operation(BaseModel):
     )
 
 
-class Settings(Network, Model, Answers, Storage, Operation, BaseSettings):
+class Settings(Network, Model, Upstream, Answers, Storage, Operation, BaseSettings):
     """Environment variables are the names in capitals behind `LEAFSTREAM_`.
 
     Making one reads nothing but its arguments: `read_settings` reads the rest.

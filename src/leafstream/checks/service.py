@@ -8,7 +8,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from leafstream.checks.check import Finding, Target, ok, warning
+from leafstream.checks.check import Finding, Target, ok, problem, warning
+from leafstream.engine_choice import DEFAULT_SLOTS
 from leafstream.engines.grammar import compile_grammar
 from leafstream.engines.llamacpp import (
     LlamaCppOptions,
@@ -25,7 +26,7 @@ from leafstream.models.fetch import cache_folder, is_here, parse_spec
 from leafstream.models.gguf import Header, read_header
 from leafstream.served import Served, read_served
 from leafstream.server import bound_socket, check_exposure
-from leafstream.settings import PASSWORD, Settings
+from leafstream.settings import Settings, shown
 from leafstream.store.database import probe
 from leafstream.tracing import check_installed
 
@@ -57,8 +58,10 @@ def _served(target: Target) -> Served:
 def model(target: Target) -> Finding:
     """Whether the model is there, whole, and a model."""
     settings = target.settings
+    if settings.upstream is not None:
+        return _upstream(settings.upstream)
     if _is_elsewhere(settings):
-        return ok(PASSWORD.sub(r"\1:***@", settings.model))
+        return ok(settings.model)
     path = _path(settings)
     if path is None:
         return _to_fetch(settings)
@@ -66,6 +69,22 @@ def model(target: Target) -> Finding:
     size = megabytes(path.stat().st_size)
     shape = f"{header.architecture} {header.quantization or ''}".strip()
     return ok(f"{path.name}: {shape}, {size}, checked")
+
+
+def _upstream(urls: str) -> Finding:
+    """Whether the engines elsewhere answer; what they serve is found out by the start itself."""
+    silent = []
+    listed = [url.strip() for url in urls.split(",") if url.strip()]
+    for url in listed:
+        try:
+            httpx2.get(url, timeout=5)
+        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
+            silent.append(f"{shown('url', url)} ({error})")
+    if len(silent) == len(listed):
+        return problem(f"no upstream answers: {', '.join(silent)}", "check LEAFSTREAM_UPSTREAM")
+    if silent:
+        return warning(f"silent: {', '.join(silent)}", "the others take its part")
+    return ok(f"{len(listed)} upstream{'s' * (len(listed) > 1)} answer")
 
 
 def _to_fetch(settings: Settings) -> Finding:
@@ -86,7 +105,7 @@ def _to_fetch(settings: Settings) -> Finding:
 
 def _is_elsewhere(settings: Settings) -> bool:
     """Whether the model is not a file that llama.cpp loads here."""
-    return settings.model.partition(":")[0] in ("scripted", "http", "https", "openai")
+    return settings.upstream is not None or settings.model.startswith("scripted:")
 
 
 def _path(settings: Settings) -> Path | None:
@@ -110,7 +129,9 @@ def _options(settings: Settings) -> LlamaCppOptions:
     except OSError as error:
         raise SetupError(f"the chat template {template} cannot be read: {error.strerror}") from None
     return LlamaCppOptions(
-        context_window=settings.context_window, slots=settings.slots, chat_template=text
+        context_window=settings.context_window,
+        slots=settings.slots or DEFAULT_SLOTS,
+        chat_template=text,
     )
 
 
@@ -165,7 +186,7 @@ def traces(target: Target) -> Finding:
         return warning(
             f"no collector answers at {endpoint}", f"they are lost until it does: {error}"
         )
-    return ok(PASSWORD.sub(r"\1:***@", endpoint))
+    return ok(str(shown("url", endpoint)))
 
 
 def _is_ours(url: str) -> bool:

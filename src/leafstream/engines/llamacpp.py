@@ -21,6 +21,7 @@ import msgspec
 
 from leafstream.engines import thread
 from leafstream.engines.base import Chunk, Generation, Prompt
+from leafstream.engines.dry import sampling_fields
 from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
 from leafstream.engines.memory import check_memory
 from leafstream.errors import EngineError, EngineRefused, EngineUnavailable, SetupError
@@ -28,7 +29,6 @@ from leafstream.events import Usage
 from leafstream.messages import Message, Messages
 from leafstream.models.gguf import Header, read_header
 from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
-from leafstream.sampling import Sampling
 from leafstream.schema import Schema
 
 DEFAULT_WINDOW = 4096
@@ -247,7 +247,7 @@ class LlamaCppEngine:
             "timings_per_token": True,
             # Calls back while a prompt is read, so that it can be cancelled then.
             "return_progress": True,
-            **_sampling(generation.sampling),
+            **sampling_fields(generation.sampling),
         }
         grammar = self._grammar_text(generation)
         if grammar is not None:
@@ -342,31 +342,3 @@ def _engine_errors() -> Any:
         raise EngineRefused(f"llama.cpp refuses the request: {error}") from None
     except RuntimeError as error:
         raise EngineError(f"llama.cpp failed: {error}") from None
-
-
-_NAMES = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "repetition_penalty": "repeat_penalty",
-    "seed": "seed",
-}
-
-
-def _sampling(sampling: Sampling) -> dict[str, Any]:
-    given = {theirs: getattr(sampling, ours) for ours, theirs in _NAMES.items()}
-    payload: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if sampling.stop:
-        payload["stop"] = list(sampling.stop)
-    if sampling.no_repeat_ngram_size is not None:
-        # DRY with a penalty beyond any logit is a ban, here of the token that would complete an
-        # n-gram for the second time. A breaker that never occurs: by default quotes reset it.
-        payload |= {
-            "dry_multiplier": 1000.0,
-            "dry_base": 1.0,
-            "dry_allowed_length": sampling.no_repeat_ngram_size - 1,
-            "dry_penalty_last_n": -1,
-            "dry_sequence_breakers": ["\u0001"],
-        }
-    return payload
