@@ -19,7 +19,6 @@ from leafstream.engines.base import Engine
 from leafstream.engines.scripted import ScriptedEngine
 from leafstream.events import Event, decode
 from leafstream.faces.parts import Parts
-from leafstream.log import Log
 from leafstream.log.choice import open_storage
 from leafstream.served import Served
 from leafstream.server import Listening
@@ -88,8 +87,8 @@ async def house(
     read = Settings(_env_file=None, **given)  # type: ignore[call-arg]
     store = await Conversations.open(read.database)
     engine = engine or ScriptedEngine(PAIR_TEXT)
-    log = Log(await open_storage(read.answers), read.log_patience_seconds)
-    app = LeafstreamApp(read, engine, Served(assistants or ASSISTANTS, routers), store, log)
+    storage = await open_storage(read.answers)
+    app = LeafstreamApp(read, engine, Served(assistants or ASSISTANTS, routers), store, storage)
     async with (
         Listening(app) as url,
         httpx2.AsyncClient(base_url=url, timeout=30, trust_env=False) as http,

@@ -8,21 +8,26 @@ from contextlib import asynccontextmanager
 
 from fastapi import Depends, FastAPI
 from fastapi.middleware.cors import CORSMiddleware
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from leafstream import __version__
 from leafstream.engines.base import Engine
 from leafstream.faces import conversations, failures, native
+from leafstream.faces.access import Access
 from leafstream.faces.callers import Callers, is_loopback
 from leafstream.faces.openai import routes as openai
 from leafstream.faces.parts import Parts
 from leafstream.keys import Keys
-from leafstream.log import Log
+from leafstream.log import WatchedLog
+from leafstream.log.storage import Storage
+from leafstream.meter import AnswerRecords, Meters
+from leafstream.metrics import CONTENT_TYPE, Load, Metrics
 from leafstream.rounds import Rounds
 from leafstream.runs import Runs
 from leafstream.served import Served
 from leafstream.settings import Settings
 from leafstream.store.conversations import Conversations
+from leafstream.tracing import Traces
 from leafstream.writer import Limits
 
 
@@ -35,7 +40,7 @@ class LeafstreamApp(FastAPI):
         engine: Engine,
         served: Served,
         store: Conversations,
-        log: Log,
+        storage: Storage,
     ) -> None:
         keys = Keys(settings.keys_file)
         callers = Callers(
@@ -58,9 +63,13 @@ class LeafstreamApp(FastAPI):
             patience=settings.engine_patience_seconds,
             takeover=settings.takeover_seconds,
         )
-        self.log = log
         self.settings = settings
         self.store = store
+        self.metrics = Metrics(__version__, engine.model, self._load)
+        records = AnswerRecords(prompts=settings.log_prompts)
+        self.traces = traces = _traces(settings, engine)
+        meter = Meters(self.metrics, records, *([traces] if traces else []))
+        self.log = log = WatchedLog(storage, meter, settings.log_patience_seconds)
         self.runs = Runs(engine, log, served.assistants, store, limits)
         failures.install(self)
         if settings.origins:
@@ -71,10 +80,28 @@ class LeafstreamApp(FastAPI):
                 allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "Idempotency-Key"],
                 expose_headers=["Leafstream-Answer", "Retry-After"],
             )
+        self.add_middleware(Access, meter=meter)
         parts = Parts(settings, served.assistants, engine, self.runs, log, store)
         for router in (native.router, conversations.router, openai.router, *served.routers):
             self.include_router(router(parts))
         self._health()
+        if settings.metrics:
+            self._show_metrics()
+
+    def _load(self) -> Load:
+        return Load(
+            running=self.runs.num_running,
+            queued=self.runs.num_waiting,
+            readers=self.log.num_readers,
+            slots=self.engine.slots,
+            free_slots=self.runs.num_free_slots,
+        )
+
+    def _show_metrics(self) -> None:
+        @self.get("/metrics", tags=["health"], response_class=PlainTextResponse)
+        async def metrics() -> Response:
+            """What this process does, in Prometheus's text format."""
+            return Response(self.metrics.text(), media_type=CONTENT_TYPE)
 
     def _health(self) -> None:
         @self.get("/healthz", tags=["health"])
@@ -98,6 +125,12 @@ class LeafstreamApp(FastAPI):
             )
 
 
+def _traces(settings: Settings, engine: Engine) -> Traces | None:
+    if settings.otlp_endpoint is None:
+        return None
+    return Traces.open(settings.otlp_endpoint, __version__, engine.model)
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     assert isinstance(app, LeafstreamApp)
@@ -112,3 +145,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await app.engine.close()
         await app.log.close()
         await app.store.close()
+        if app.traces is not None:
+            await asyncio.to_thread(app.traces.close)

@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from leafstream.commands import asking, keys, serving
+from leafstream.commands import asking, doctor, keys, looking, models, running, serving, watching
 from leafstream.errors import LeafstreamError, SetupError
 
 app = typer.Typer(
@@ -22,6 +22,13 @@ app.command()(serving.serve)
 app.command(context_settings=_FIELDS_ARE_OPTIONS)(asking.ask)
 app.command()(asking.chat)
 app.add_typer(keys.app, name="keys")
+app.command()(looking.settings)
+for command in (running.up, running.status, running.logs, running.restart, running.down):
+    app.command()(command)
+app.command()(running.unit)
+app.command()(watching.top)
+app.command()(doctor.doctor)
+app.add_typer(models.app, name="models")
 
 
 @app.command()

@@ -1,27 +1,86 @@
-"""What a person sees of a running process: its log and its progress bars."""
+"""What a person or a machine sees of a running process: its log and its progress bars.
+
+A record is a line: time, level, who speaks, what, and fields by name. `lines.py` knows both forms.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
 
 from leafstream.models.fetch import Progress as Report
+from leafstream.settings import Settings
 
 
-def set_up_logging(level: str) -> None:
-    """One line an event on standard error; libraries speak only from warnings on."""
-    logging.basicConfig(
-        stream=sys.stderr,
-        level=logging.WARNING,
-        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
-    )
-    logging.getLogger("leafstream").setLevel(level.upper())
+def set_up_logging(settings: Settings) -> None:
+    """Records on standard error; libraries speak only from warnings on."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonRecords() if settings.log_format == "json" else TextRecords())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    ours = logging.getLogger("leafstream")
+    ours.setLevel(settings.log_level.upper())
+    logging.getLogger("leafstream.access").disabled = not settings.log_access
+
+
+def fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What a record says by name; the answer's id also where the speaker did not think of it."""
+    told: dict[str, Any] = dict(getattr(record, "fields", {}))
+    if answer := _current_answer():
+        told.setdefault("answer", answer)
+    return told
+
+
+def _current_answer() -> str | None:
+    """The answer that this task writes, whose name it bears."""
+    try:
+        task = asyncio.current_task()
+    except RuntimeError:  # no loop in this thread
+        return None
+    return task.get_name() if task is not None and task.get_name().startswith("ans_") else None
+
+
+def _stamp(record: logging.LogRecord) -> str:
+    seconds = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
+    return f"{seconds}.{int(record.msecs):03}Z"
+
+
+class JsonRecords(logging.Formatter):
+    """An object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        told = {
+            "time": _stamp(record),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+            **fields(record),
+        }
+        if record.exc_info:
+            told["exception"] = self.formatException(record.exc_info)
+        return json.dumps(told, ensure_ascii=False, default=str)
+
+
+class TextRecords(logging.Formatter):
+    """A line for people; fields follow as name=value."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        message = record.getMessage()
+        told = {name: value for name, value in fields(record).items() if str(value) not in message}
+        named = "".join(f" {name}={value}" for name, value in told.items())
+        line = f"{_stamp(record)} {record.levelname} {record.name}: {message}{named}"
+        return line + "\n" + self.formatException(record.exc_info) if record.exc_info else line
 
 
 @contextmanager

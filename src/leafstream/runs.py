@@ -192,7 +192,6 @@ class Runs:
         with suppress(Fenced):
             await self._log.append(claim, [event])
             await self._log.flush(claim)
-        logger.info("answer %s %s", claim.answer, event.kind)
 
     def _over(self, run: _Run) -> None:
         del self._runs[run.claim.answer]

@@ -8,6 +8,7 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import uvicorn
 
@@ -15,9 +16,10 @@ from leafstream.app import LeafstreamApp
 from leafstream.engine_choice import open_engine
 from leafstream.errors import SetupError
 from leafstream.faces.callers import is_loopback
-from leafstream.log import Log
 from leafstream.log.choice import open_storage
 from leafstream.models.fetch import Progress
+from leafstream.notify import notify
+from leafstream.reload import Reload
 from leafstream.served import Served
 from leafstream.settings import Settings
 from leafstream.store.conversations import Conversations
@@ -26,20 +28,39 @@ logger = logging.getLogger("leafstream.server")
 
 
 class Server(uvicorn.Server):
-    """Drains the runs first on SIGTERM; streams of what is left close, and their readers resume."""
+    """Drains the runs first on SIGTERM; streams of what is left close, and their readers resume.
+
+    With a `url` it tells whoever started the process when that can be reached.
+    """
+
+    def __init__(self, config: uvicorn.Config, url: str | None = None) -> None:
+        super().__init__(config)
+        self._url = url
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self._url is not None:
+            notify("READY=1", f"STATUS=serving at {self._url}", f"X_LEAFSTREAM_URL={self._url}")
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app = self.config.app
         assert isinstance(app, LeafstreamApp)
+        if self._url is not None:
+            notify("STOPPING=1")
         await app.runs.drain(app.settings.drain_seconds)
         app.log.let_readers_go()
         await super().shutdown(sockets)
 
 
-def run(settings: Settings, served: Served, progress: Progress | None = None) -> None:
+def run(
+    settings: Settings,
+    served: Served,
+    progress: Progress | None = None,
+    reload: Reload | None = None,
+) -> None:
     """Serve until a signal, on the fastest loop there is. Raises SetupError."""
     with asyncio.Runner(loop_factory=_new_loop()) as runner:
-        runner.run(serve(settings, served, progress))
+        runner.run(serve(settings, served, progress, reload))
 
 
 def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -50,29 +71,33 @@ def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def serve(settings: Settings, served: Served, progress: Progress | None = None) -> None:
+async def serve(
+    settings: Settings,
+    served: Served,
+    progress: Progress | None = None,
+    reload: Reload | None = None,
+) -> None:
     """Serve until a signal. Raises SetupError before the port opens where it cannot."""
     check_exposure(settings)
     with bound_socket(settings.host, settings.port) as listener:
         app = await open_app(settings, served, progress)
-        server = Server(
-            uvicorn.Config(
-                app,
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=5,
-            )
+        url = _url(listener)
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=5,
         )
-        address, port = listener.getsockname()[:2]
-        logger.info(
-            "serving %s with %s at http://%s:%d",
-            ", ".join(served.assistants),
-            app.engine.model,
-            address,
-            port,
-        )
-        await server.serve([listener])
+        names = ", ".join(served.assistants)
+        logger.info("serving %s with %s at %s", names, app.engine.model, url)
+        async with reload or nullcontext():
+            await Server(config, url).serve([listener])
+
+
+def _url(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class Listening:
@@ -119,9 +144,7 @@ async def open_app(
     except BaseException:
         await store.close()
         raise
-    return LeafstreamApp(
-        settings, engine, served, store, Log(storage, settings.log_patience_seconds)
-    )
+    return LeafstreamApp(settings, engine, served, store, storage)
 
 
 def check_exposure(settings: Settings) -> None:

@@ -1,25 +1,67 @@
-"""Every setting, read once: flags over environment over `.env` over defaults."""
+"""Every setting, and where it is read: flags over environment over `.env` over one TOML file."""
 
 from __future__ import annotations
 
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any, Literal
 
-from platformdirs import user_data_path
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+import msgspec
+from dotenv import dotenv_values
+from platformdirs import user_data_path, user_state_path
+from pydantic import BaseModel, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
 
 from leafstream.errors import SetupError
 
+PREFIX = "LEAFSTREAM_"
+CONFIG_FILE = Path("leafstream.toml")
+ENV_FILE = Path(".env")
+# Behind our prefix, but not settings of a server: where the file is, whom a client asks, as whom.
+OTHER_VARIABLES = ("CONFIG", "URL", "KEY")
+SECRET = re.compile(r"(?:^|_)(?:key|keys|token|secret|password)$")
+PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
 
-class Settings(BaseSettings):
-    """Environment variables are the names in capitals behind `LEAFSTREAM_`."""
+Source = Literal["default", "file", ".env", "environment", "flag"]
 
-    model_config = SettingsConfigDict(
-        env_prefix="LEAFSTREAM_", env_file=".env", extra="ignore", frozen=True
-    )
+
+class Network(BaseModel):
+    """Where it listens"""
 
     host: str = Field("127.0.0.1", description="Address to listen on.")
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
+    max_body_bytes: int = Field(1_048_576, ge=1024, description="The largest request body.")
+    openai: bool = Field(
+        True, description="Whether OpenAI's API is served: /v1/chat/completions, /v1/responses."
+    )
+    keys_file: Path | None = Field(
+        None, description="The file of callers' keys (leafstream keys add); unset: no keys."
+    )
+    open: bool = Field(
+        False, description="Listen beyond loopback without keys: everybody there may ask."
+    )
+    cors_origins: str = Field(
+        "", description="Sites whose pages may call, with commas between: https://a.example; or *."
+    )
+    heartbeat_seconds: float = Field(
+        10, gt=0, description="A stream that is silent this long sends a comment."
+    )
+
+
+class Model(BaseModel):
+    """The model"""
+
     model: str = Field(
         "smollm2-135m",
         description="A GGUF file's path, hf:owner/repo/file.gguf, or a short name; with an "
@@ -46,6 +88,11 @@ class Settings(BaseSettings):
     chat_template: Path | None = Field(
         None, description="A Jinja file to use instead of the model's own chat template."
     )
+
+
+class Upstream(BaseModel):
+    """An engine elsewhere"""
+
     upstream: str | None = Field(
         None,
         description="Base URL of an OpenAI-compatible server that writes instead of a model in "
@@ -68,12 +115,14 @@ class Settings(BaseSettings):
     upstream_between_tokens_seconds: float = Field(
         30, gt=0, description="The longest silence of an upstream after its first token."
     )
+
+
+class Answers(BaseModel):
+    """Answers"""
+
     queue: int = Field(64, ge=0, description="Answers that may wait for a slot; beyond it 503.")
     grace_seconds: float = Field(
         10, ge=0, description="An answer nobody reads is cancelled after this long."
-    )
-    heartbeat_seconds: float = Field(
-        10, gt=0, description="A stream that is silent this long sends a comment."
     )
     share: int | None = Field(
         None, ge=1, description="Answers that one caller may have running and waiting; beyond: 429."
@@ -96,12 +145,21 @@ class Settings(BaseSettings):
     stall_seconds: float = Field(
         30, gt=0, description="A reader that takes nothing for this long is let go; it may resume."
     )
-    keep_seconds: float = Field(
-        86_400, ge=0, description="How long an ended answer can be read again."
+    soft_landing: bool = Field(
+        True, description="Lower string bounds in the grammar so that a short answer is whole."
     )
-    keep_bytes: int | None = Field(
-        1 << 30, ge=0, description="Beyond this size the oldest ended answers go earlier."
+    leafresh_errors_in_stream: bool = Field(
+        False,
+        description="Leafresh: say a refusal as an error event of a stream with status 200.",
     )
+    inline_schemas: bool = Field(
+        True, description="Whether a request may bring its own schema instead of an assistant."
+    )
+
+
+class Storage(BaseModel):
+    """What is kept"""
+
     answers_url: str | None = Field(
         None,
         description="Where answers' events are kept: sqlite:////path/file.db, redis://host/0, or "
@@ -112,38 +170,61 @@ class Settings(BaseSettings):
         description="Where conversations live: sqlite:////path/file.db or postgresql://…; unset: "
         "a file in the user's data folder.",
     )
+    log_patience_seconds: float = Field(
+        30, ge=0, description="How long answers wait for a storage of the log that went away."
+    )
+    keep_seconds: float = Field(
+        86_400, ge=0, description="How long an ended answer can be read again."
+    )
+    keep_bytes: int | None = Field(
+        1 << 30, ge=0, description="Beyond this size the oldest ended answers go earlier."
+    )
     retention_days: float | None = Field(
         None, gt=0, description="Conversations unused this long are deleted; unset: kept."
     )
-    soft_landing: bool = Field(
-        True, description="Lower string bounds in the grammar so that a short answer is whole."
+
+
+class Operation(BaseModel):
+    """Running it"""
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="The least that is logged."
     )
-    keys_file: Path | None = Field(
-        None, description="The file of callers' keys (leafstream keys add); unset: no keys."
+    log_format: Literal["text", "json"] = Field(
+        "text", description="Lines for people, or a JSON object a line."
     )
-    open: bool = Field(
-        False, description="Listen beyond loopback without keys: everybody there may ask."
+    log_access: bool = Field(True, description="A line for each HTTP request.")
+    log_prompts: bool = Field(
+        False, description="Write what was asked into the log; without it no text of anybody is."
     )
-    cors_origins: str = Field(
-        "", description="Sites whose pages may call, with commas between: https://a.example; or *."
+    log_bytes: int = Field(
+        10_000_000, ge=10_000, description="A log file of `leafstream up` is turned at this size."
     )
-    max_body_bytes: int = Field(1_048_576, ge=1024, description="The largest request body.")
-    openai: bool = Field(
-        True, description="Whether OpenAI's API is served: /v1/chat/completions, /v1/responses."
+    log_files: int = Field(
+        5, ge=1, le=1000, description="Log files that `leafstream up` keeps, the current one too."
     )
-    inline_schemas: bool = Field(
-        True, description="Whether a request may bring its own schema instead of an assistant."
+    state_folder: Path | None = Field(
+        None,
+        description="Where `leafstream up` keeps its instances' state and logs; the user's state "
+        "folder if unset.",
     )
-    leafresh_errors_in_stream: bool = Field(
-        False,
-        description="Leafresh: say a refusal as an error event of a stream with status 200.",
-    )
-    log_level: str = Field(
-        "info", pattern="^(debug|info|warning|error)$", description="Of the log."
+    metrics: bool = Field(True, description="Whether /metrics is served.")
+    otlp_endpoint: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="An OpenTelemetry collector's OTLP/HTTP address, such as "
+        "http://127.0.0.1:4318; unset: no traces.",
     )
 
-    log_patience_seconds: float = Field(
-        30, ge=0, description="How long answers wait for a storage of the log that went away."
+
+class Settings(Network, Model, Upstream, Answers, Storage, Operation, BaseSettings):
+    """Environment variables are the names in capitals behind `LEAFSTREAM_`.
+
+    Making one reads nothing but its arguments: `read_settings` reads the rest.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, extra="forbid", frozen=True
     )
 
     @property
@@ -170,15 +251,141 @@ class Settings(BaseSettings):
             return self.database_url
         return f"sqlite:///{user_data_path('leafstream') / 'leafstream.db'}"
 
+    @property
+    def state(self) -> Path:
+        return (self.state_folder or user_state_path("leafstream")).expanduser()
 
-def read_settings(**flags: object) -> Settings:
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+NAMES = tuple(Settings.model_fields)
+
+
+class Layer(msgspec.Struct, frozen=True):
+    """What one source gives; `where` is the file, and empty where there is none."""
+
+    source: Source
+    values: dict[str, Any]
+    where: str = ""
+
+    def spelled(self, name: str) -> str:
+        """How the setting is written in this source."""
+        if self.source == "flag":
+            return "--" + name.replace("_", "-")
+        return name if self.source == "file" else PREFIX + name.upper()
+
+
+class Reading(msgspec.Struct, frozen=True):
+    """The settings in force and the layer of each that is not at its default."""
+
+    settings: Settings
+    layers: dict[str, Layer]
+
+    def source(self, name: str) -> Source:
+        return self.layers[name].source if name in self.layers else "default"
+
+
+def read_settings(config: Path | None = None, **flags: object) -> Settings:
     """The settings in force; `flags` that are None were not given. Raises SetupError."""
+    return read_layers(config, **flags).settings
+
+
+def read_layers(config: Path | None = None, **flags: object) -> Reading:
+    """The settings with their sources. Raises SetupError for a key or value that is none."""
     given = {name: value for name, value in flags.items() if value is not None}
+    layers = [Layer("flag", given), _environment(), _env_file(), _config_file(config)]
+    chosen = {name: layer for layer in reversed(layers) for name in layer.values}
+    values = {name: layer.values[name] for name, layer in chosen.items()}
     try:
-        return Settings(**given)  # type: ignore[arg-type]
+        return Reading(Settings(**values), chosen)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        name = "".join(str(token) for token in first["loc"])
-        raise SetupError(
-            f"LEAFSTREAM_{name.upper()}={first['input']!r} cannot be used: {first['msg']}"
-        ) from None
+        name = str(first["loc"][0])
+        raise SetupError(_refusal(chosen[name], name, first["msg"])) from None
+
+
+def _refusal(layer: Layer, name: str, why: str) -> str:
+    where = f" in {layer.where}" if layer.where else ""
+    told = shown(name, layer.values[name])
+    sign = " " if layer.source == "flag" else "="
+    return f"{layer.spelled(name)}{sign}{told!r}{where} cannot be used: {why}"
+
+
+def _environment() -> Layer:
+    _check_names(os.environ, "the environment")
+    return Layer("environment", EnvSettingsSource(Settings)())
+
+
+def _env_file() -> Layer:
+    try:
+        _check_names(dotenv_values(ENV_FILE), str(ENV_FILE))
+        return Layer(".env", _dotenv(), str(ENV_FILE))
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f"{ENV_FILE} cannot be read: {error}") from None
+
+
+def _dotenv() -> dict[str, Any]:
+    # Others put their variables into the same file; those are not ours to refuse.
+    found = DotEnvSettingsSource(Settings, env_file=ENV_FILE)()
+    return {name: value for name, value in found.items() if name in NAMES}
+
+
+def _check_names(variables: Iterable[str], where: str) -> None:
+    ours = [name.removeprefix(PREFIX) for name in variables if name.upper().startswith(PREFIX)]
+    known = [name.upper() for name in NAMES]
+    for name in ours:
+        if name.upper() not in (*known, *OTHER_VARIABLES):
+            hint = _near(name, known, PREFIX)
+            raise SetupError(f"{where} sets {PREFIX}{name}, which is no setting{hint}")
+
+
+def _config_file(config: Path | None) -> Layer:
+    named = config or _named_config()
+    if named is None and not CONFIG_FILE.is_file():
+        return Layer("file", {})
+    path = named or CONFIG_FILE
+    if not path.is_file():
+        raise SetupError(f"there is no settings file {path}; LEAFSTREAM_CONFIG or --config says so")
+    try:
+        values: dict[str, Any] = TomlConfigSettingsSource(Settings, path)()
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SetupError(f"{path} cannot be read: {error}") from None
+    for name in values:
+        if name not in NAMES:
+            raise SetupError(f"{path} sets {name}, which is no setting{_near(name, NAMES)}")
+    return Layer("file", values, str(path))
+
+
+def _named_config() -> Path | None:
+    name = f"{PREFIX}CONFIG"
+    value = os.environ.get(name) or dotenv_values(ENV_FILE).get(name)
+    return Path(value).expanduser() if value else None
+
+
+def _near(name: str, known: Sequence[str], prefix: str = "") -> str:
+    near = difflib.get_close_matches(name.upper() if prefix else name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {prefix}{near[0]}? " if near else ""
+    return f"; {hint}`leafstream settings` lists them all"
+
+
+def adopt_variables() -> None:
+    """Put what `.env` holds for others (HF_TOKEN, proxies) where they look for it."""
+    for name, value in dotenv_values(ENV_FILE).items():
+        if value is not None and not name.upper().startswith(PREFIX):
+            os.environ.setdefault(name, value)
+
+
+def shown(name: str, value: object) -> object:
+    """A value as it may be printed: secrets hidden, also a password inside a URL."""
+    if isinstance(value, SecretStr) or (value and SECRET.search(name)):
+        return "***"
+    return PASSWORD.sub(r"\1:***@", str(value)) if isinstance(value, str | Path) else value

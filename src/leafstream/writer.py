@@ -146,9 +146,8 @@ class Writer:
                     if step.events and isinstance(step.events[-1], Finished):
                         await self._keep(job, draft.plan, step.events[-1])
                     await self._log.append(claim, step.events, step.piece)
-                    if step.events and is_terminal(step.events[-1]):
-                        logger.info("answer %s %s", claim.answer, step.events[-1].kind)
-                    elif self._log.cancel_wanted(claim.answer):
+                    over = bool(step.events) and is_terminal(step.events[-1])
+                    if not over and self._log.cancel_wanted(claim.answer):
                         await self._log.append(claim, [Cancelled("cancelled by the client")])
                         break
         except TimeoutError:

@@ -23,6 +23,7 @@ from leafstream.engines import thread
 from leafstream.engines.base import Chunk, Generation, Prompt
 from leafstream.engines.dry import sampling_fields
 from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
+from leafstream.engines.memory import check_memory
 from leafstream.errors import EngineError, EngineRefused, EngineUnavailable, SetupError
 from leafstream.events import Usage
 from leafstream.messages import Message, Messages
@@ -281,7 +282,7 @@ def template_of(header: Header, options: LlamaCppOptions) -> ChatTemplate:
 
 def _load(path: Path, header: Header, folder: Path, options: LlamaCppOptions) -> Any:
     window = window_of(header, options)
-    _check_memory(header, window, options.slots)
+    check_memory(header, window, options.slots)
     # Set before the library is loaded: OpenMP's spinning starves the event loop on few cores.
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
     import xllamacpp  # noqa: PLC0415
@@ -313,35 +314,6 @@ def _load(path: Path, header: Header, folder: Path, options: LlamaCppOptions) ->
             f"llama.cpp could not load {path}: {error} The file's header is sound, so its tensors "
             "may be damaged or of a kind this llama.cpp does not know; fetch it again"
         ) from None
-
-
-def _check_memory(header: Header, window: int, slots: int) -> None:
-    needed = header.tensor_bytes + kv_bytes_per_token(header) * window * slots
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_AVPHYS_PAGES") + _reclaimable()
-    if needed > available:
-        raise SetupError(
-            f"{slots} slots of {window} tokens need about {needed / 2**30:.1f} GiB of memory and "
-            f"{available / 2**30:.1f} GiB are free; lower LEAFSTREAM_CONTEXT_WINDOW or "
-            "LEAFSTREAM_SLOTS, or take a smaller model"
-        )
-
-
-def _reclaimable() -> int:
-    """Bytes of page cache, which the kernel gives back on demand."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return 0
-    sizes = dict(line.split(":", 1) for line in lines)
-    return int(sizes.get("Cached", "0 kB").split()[0]) * 1024
-
-
-def kv_bytes_per_token(header: Header) -> int:
-    """Bytes of keys and values in f16 that one token holds over all layers."""
-    heads = header.num_kv_heads or header.num_heads or 1
-    width = (header.embedding_length or 0) // (header.num_heads or 1)
-    key, value = header.key_length or width, header.value_length or width
-    return (header.num_layers or 0) * heads * (key + value) * 2
 
 
 def _warm_up(server: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,8 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from leafstream.errors import LeafstreamError, Overloaded, RateLimited, Unauthorized
-
-logger = logging.getLogger("leafstream.http")
+from leafstream.faces import access
 
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
@@ -31,19 +29,21 @@ def install(app: FastAPI) -> None:
             headers["Retry-After"] = str(error.retry_after)
         if isinstance(error, Unauthorized):
             headers["WWW-Authenticate"] = "Bearer"
-        logger.info("%s %s: %s", request.method, request.url.path, error.code)
+        access.note(request, error.code)
         content = envelope(error.code, error.message, error.param, **error.details)
         return JSONResponse(content, error.status, headers)
 
     @app.exception_handler(RequestValidationError)
-    async def parameters(_: Request, error: RequestValidationError) -> JSONResponse:
+    async def parameters(request: Request, error: RequestValidationError) -> JSONResponse:
         first = error.errors()[0]
         param = str(first["loc"][-1])
+        access.note(request, "invalid_request")
         return JSONResponse(envelope("invalid_request", f"{param}: {first['msg']}", param), 422)
 
     @app.exception_handler(HTTPException)
-    async def http(_: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(error.status_code, "http_error")
+        access.note(request, code)
         content = envelope(code, str(error.detail), None)
         return JSONResponse(content, error.status_code, error.headers)
 

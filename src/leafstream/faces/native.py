@@ -82,7 +82,9 @@ class Native:
         answer = await self._parts.runs.start(self._ask(asked, owner(request)), key)
         if _wants_stream(request):
             return self._stream(answer, 0)
-        return await self._whole(answer, owner(request))
+        response = await self._whole(answer, owner(request))
+        response.headers["Leafstream-Answer"] = answer
+        return response
 
     def _ask(self, asked: AnswerRequest, by: str) -> Ask:
         assistant = self._assistant(asked)

@@ -6,5 +6,6 @@
 from leafstream.log.commits import Claim
 from leafstream.log.log import Log
 from leafstream.log.records import Batch, Entry, Opening, merged
+from leafstream.log.watched import WatchedLog
 
-__all__ = ["Batch", "Claim", "Entry", "Log", "Opening", "merged"]
+__all__ = ["Batch", "Claim", "Entry", "Log", "Opening", "WatchedLog", "merged"]

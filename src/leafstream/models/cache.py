@@ -45,13 +45,6 @@ class Installed(msgspec.Struct, frozen=True):
     size: int
 
 
-class _Seal(msgspec.Struct, frozen=True):
-    """What the file was when it was verified."""
-
-    sha256: str
-    size: int
-
-
 def cache_folder(override: Path | None = None) -> Path:
     """The cache folder, made for this user alone if it is not there. Raises SetupError."""
     try:
@@ -121,6 +114,14 @@ def is_sealed(path: Path, known: Known | None) -> bool:
     except (OSError, ValueError):
         return False
     return known is None or (sha256, int(size)) == (known.sha256, known.size)
+
+
+def sealed_digest(path: Path) -> str | None:
+    """The SHA-256 that the file had when it was verified; None where it never was."""
+    try:
+        return _seal_of(path).read_text().split()[0]
+    except (OSError, IndexError):
+        return None
 
 
 def _seal_of(path: Path) -> Path:

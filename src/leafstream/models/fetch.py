@@ -39,6 +39,7 @@ __all__ = [
     "Progress",
     "cache_folder",
     "installed",
+    "is_here",
     "parse_spec",
     "remove",
     "resolve",
@@ -115,6 +116,15 @@ def resolve(
     except OSError as error:
         raise SetupError(f"cannot use the model cache {cache}: {error}") from None
     return path
+
+
+def is_here(spec: str, cache: Path) -> Path | None:
+    """The file of the model that `spec` names, where it is whole already. Raises SetupError."""
+    wanted = parse_spec(spec)
+    if isinstance(wanted, Path):
+        return resolve(spec, cache=cache)
+    path = place(wanted, cache)
+    return path if _is_whole(path, wanted, _silent) else None
 
 
 def remove(name: str, cache: Path) -> int:

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
@@ -32,11 +36,15 @@ async def open_engine(given: str) -> AsyncEngine:
             await connection.run_sync(_migrate)
     except (SQLAlchemyError, OSError) as error:
         await engine.dispose()
-        raise SetupError(
-            f"the database {url.render_as_string(hide_password=True)} cannot be used: "
-            f"{getattr(error, 'orig', None) or error}; check LEAFSTREAM_DATABASE_URL"
-        ) from None
+        raise _unusable(url, error) from None
     return engine
+
+
+def _unusable(url: URL, error: SQLAlchemyError | OSError) -> SetupError:
+    return SetupError(
+        f"the database {url.render_as_string(hide_password=True)} cannot be used: "
+        f"{getattr(error, 'orig', None) or error}; check LEAFSTREAM_DATABASE_URL"
+    )
 
 
 def _url(given: str) -> URL:
@@ -66,3 +74,38 @@ def _migrate(connection: Connection) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+async def probe(given: str) -> str:
+    """What answers at a database URL, as a person reads it; nothing is migrated or written.
+
+    Raises SetupError where it cannot be reached.
+    """
+    url = _url(given)
+    if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
+        return _probe_file(Path(url.database or ""))
+    engine = create_async_engine(url)
+    try:
+        async with engine.connect() as connection:
+            found = await connection.exec_driver_sql("SELECT version()")
+            return str(found.scalar()).split(" on ")[0]
+    except (SQLAlchemyError, OSError) as error:
+        raise _unusable(url, error) from None
+    finally:
+        await engine.dispose()
+
+
+def _probe_file(path: Path) -> str:
+    if not path.exists():
+        parent = next(folder for folder in path.parents if folder.exists())
+        if not os.access(parent, os.W_OK):
+            raise SetupError(f"{parent} is not writable; set LEAFSTREAM_DATABASE_URL")
+        return f"{path}, which the first start makes"
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as opened:
+            opened.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.Error as error:
+        raise SetupError(
+            f"the database {path} cannot be used: {error}; check LEAFSTREAM_DATABASE_URL"
+        ) from None
+    return str(path)

@@ -1,0 +1,74 @@
+"""What a server writes, line by line, as records of one format.
+
+Our own records pass as they are. What is not one (llama.cpp's messages, a traceback, the last words
+of a process that aborts) becomes a record here, outside of the process, so that it is not lost
+when that dies.
+"""
+
+from __future__ import annotations
+
+import json as js
+import re
+import time
+from collections.abc import Callable
+
+RECORD = re.compile(rb'\d{4}-\d\d-\d\dT\S+ [A-Z]+ |\{"time":')
+# Minutes.seconds.milliseconds.microseconds, a letter for the level, and the message.
+LLAMA = re.compile(r"\d+\.\d\d\.\d{3}\.\d{3} ([DIWE]) (.*)")
+LEVELS = {"D": "debug", "I": "info", "W": "warning", "E": "error"}
+OURS = "leafstream: "
+MAX_PENDING = 64 * 1024
+
+
+class Lines:
+    """Cuts bytes into lines and gives each to `write`. `last_words`: the last error of a start."""
+
+    def __init__(self, write: Callable[[bytes], None], *, json: bool) -> None:
+        self._write = write
+        self._json = json
+        self._pending = b""
+        self.last_words = ""
+
+    def feed(self, data: bytes) -> None:
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        for line in lines:
+            self._take(line)
+        if len(self._pending) > MAX_PENDING:
+            self.end()
+
+    def end(self) -> None:
+        """The last line, which had no end."""
+        pending, self._pending = self._pending, b""
+        if pending:
+            self._take(pending)
+
+    def _take(self, line: bytes) -> None:
+        if RECORD.match(line):
+            self._write(line)
+            return
+        text = line.decode(errors="replace").rstrip("\r")
+        if not text.strip():
+            return
+        if text.startswith(OURS):
+            self.last_words = text.removeprefix(OURS)
+        if found := LLAMA.fullmatch(text):
+            self._record(LEVELS[found[1]], "llama.cpp", found[2])
+        else:
+            self._record("error" if text.startswith(OURS) else "info", "stderr", text)
+
+    def note(self, level: str, message: str) -> None:
+        """A record of the supervisor itself."""
+        if level == "info":
+            self.last_words = ""
+        self._record(level, "supervisor", message)
+
+    def _record(self, level: str, logger: str, message: str) -> None:
+        now = time.time()
+        stamp = (
+            time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now * 1000) % 1000:03}Z"
+        )
+        if self._json:
+            told = {"time": stamp, "level": level, "logger": logger, "message": message}
+            self._write(js.dumps(told, ensure_ascii=False).encode())
+        else:
+            self._write(f"{stamp} {level.upper()} {logger}: {message}".encode())

@@ -1,0 +1,122 @@
+"""The command line as an operator uses it: real processes, in a home of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+import msgspec
+
+T = TypeVar("T")
+
+PAIR_TEXT = '{"title":"Bring a cup","count":3}'
+ASSISTANTS = """
+from pydantic import BaseModel, Field
+from leafstream import Assistant
+
+class Pair(BaseModel):
+    title: str = Field(max_length=80)
+    count: int = Field(ge=0)
+
+pair = Assistant(Pair, instructions="Answer with a title and a count.")
+"""
+KEPT = ("PATH", "PYTHONPATH", "TMPDIR", "LANG")
+
+
+class Done(msgspec.Struct, frozen=True):
+    code: int
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """The one line that a refusal is."""
+        assert self.err.startswith("leafstream: "), self.err
+        assert self.err.count("\n") == 1, self.err
+        return self.err
+
+
+class Machine(msgspec.Struct, frozen=True):
+    """A working folder with a scripted model, an assistants file and a state folder."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def run(self, *arguments: str, **environment: str) -> Done:
+        """Run `leafstream ARGUMENTS` to its end."""
+        done = subprocess.run(
+            [sys.executable, "-m", "leafstream", *arguments],
+            env={**self.environment, **environment},
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout, done.stderr)
+
+    def popen(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "leafstream", *arguments],
+            env={**self.environment, **environment},
+            cwd=self.folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def status(self, name: str = "main") -> dict[str, Any]:
+        rows: list[dict[str, Any]] = json.loads(self.run("status", name, "--json").out)
+        return rows[0]
+
+    def up(self, *arguments: str, **environment: str) -> str:
+        """The URL of an instance that is ready."""
+        done = self.run("up", *arguments, "--port", "0", **environment)
+        assert done.code == 0, done.err
+        return done.out.split()[-1]
+
+
+@contextmanager
+def machine(folder: Path, **more: str) -> Iterator[Machine]:
+    """A machine, `more` in its environment, whose instances are ended with the context."""
+    (folder / "script.txt").write_text(PAIR_TEXT)
+    (folder / "assistants.py").write_text(ASSISTANTS)
+    environment = {
+        **{name: os.environ[name] for name in KEPT if name in os.environ},
+        "HOME": str(folder),
+        "LEAFSTREAM_MODEL": f"scripted:{folder / 'script.txt'}",
+        "LEAFSTREAM_STATE_FOLDER": str(folder / "state"),
+        "LEAFSTREAM_DATABASE_URL": f"sqlite:///{folder / 'leafstream.db'}",
+        **more,
+    }
+    opened = Machine(folder, environment)
+    try:
+        yield opened
+    finally:
+        for path in (folder / "state" / "instances").glob("*"):
+            opened.run("down", path.name)
+
+
+def eventually(ask: Callable[[], T], within: float = 20) -> T:
+    """The first answer that is true."""
+    deadline = time.monotonic() + within
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, "it did not come to be"
+        time.sleep(0.05)
+    return answer
+
+
+def answers(url: str) -> bool:
+    """Whether a whole answer comes from the server at `url`."""
+    body = {"assistant": "pair", "input": {"message": "go"}}
+    headers = {"Accept": "application/json"}
+    response = httpx2.post(f"{url}/v1/answers", json=body, headers=headers, trust_env=False)
+    return bool(response.is_success and response.json()["value"] == json.loads(PAIR_TEXT))
