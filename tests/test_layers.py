@@ -21,7 +21,7 @@ LAYERS = [
         "schema",
         "settings",
     ],
-    ["prompt", "plan", "landing", "assistant", "ask", "keys", "decoder", "models"],
+    ["prompt", "plan", "landing", "assistant", "ask", "keys", "decoder", "models", "sizing"],
     ["engines", "engine_choice"],
     ["draft", "answer"],
     ["log", "store"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError
@@ -22,8 +23,34 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     model: str = Field(
         "smollm2-135m",
-        description="A GGUF file's path, hf:owner/repo/file.gguf, or a short name; with an "
-        "upstream, the name that it knows.",
+        description="A GGUF file's path, hf:owner/repo/file.gguf, or a short name; "
+        "transformers:… for a folder, a hub repository or one of those through transformers; "
+        "with an upstream, the name that it knows.",
+    )
+    dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto", description="Of the weights (transformers); auto: as they are stored."
+    )
+    quant: Literal["none", "int8", "fp4", "nf4"] = Field(
+        "none", description="Shrink the weights while loading, by bitsandbytes (transformers)."
+    )
+    double_quant: bool = Field(
+        False, description="Quantize the scales of nf4 and fp4 too (transformers)."
+    )
+    compute_dtype: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto", description="What nf4 and fp4 weights are widened to (transformers)."
+    )
+    device: str = Field(
+        "auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$", description="auto, cpu, cuda (transformers)."
+    )
+    offload: Literal["none", "cpu", "disk"] = Field(
+        "none", description="Where weights go that do not fit (transformers)."
+    )
+    offload_folder: Path | None = Field(
+        None, description="Where weights go that are offloaded to disk (transformers)."
+    )
+    offload_memory: str | None = Field(
+        None,
+        description="What weights may take before they are offloaded, as 6GB; unset: what is free.",
     )
     cache_folder: Path | None = Field(
         None, description="Where fetched models are kept; the user's cache folder if unset."
