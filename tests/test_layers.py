@@ -27,7 +27,17 @@ LAYERS = [
     ["log", "store"],
     ["slots", "writer", "runs", "rounds"],
     ["faces", "served", "app", "server"],
-    ["client", "reporting", "terminal", "commands", "cli", "__main__", "apps"],
+    [
+        "client",
+        "reporting",
+        "terminal",
+        "planning",
+        "comparing",
+        "commands",
+        "cli",
+        "__main__",
+        "apps",
+    ],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

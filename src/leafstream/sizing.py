@@ -24,9 +24,11 @@ STORED_DTYPES = {"BF16": "bf16", "F16": "fp16", "F32": "fp32"}
 # a byte, and keeps one float for 256 of those (QLoRA, arXiv 2305.14314, section 3).
 BLOCK, NESTED_BLOCK = 64, 256
 
-# Measured here: a process with its libraries and no model (docs/quantization.md says how).
-RUNTIME: dict[str, int] = {"llamacpp": 110 << 20, "transformers": 480 << 20}
-CUDA_CONTEXT = 500 << 20
+# Measured (tests/unit/sizing/test_memory.py keeps it true): a server with its libraries and no
+# model, and what a loaded engine holds beside the model: threads, and the tokenizer's tables.
+RUNTIME: dict[str, int] = {"llamacpp": 100 << 20, "transformers": 400 << 20}
+BESIDE: dict[str, int] = {"llamacpp": 20 << 20, "transformers": 40 << 20}
+TABLE_BYTES: dict[str, int] = {"llamacpp": 0, "transformers": 850}
 
 MIN_WINDOW = 64
 
@@ -142,7 +144,9 @@ def estimate(shape: Shape, choice: Choice, use: Use) -> Estimate:
         kv_per_user=per_user,
         kv=per_user * use.users,
         activations=activation_bytes(shape, choice, use),
-        runtime=RUNTIME[choice.engine],
+        runtime=RUNTIME[choice.engine]
+        + BESIDE[choice.engine]
+        + TABLE_BYTES[choice.engine] * shape.vocab_size,
     )
 
 

@@ -130,18 +130,20 @@ class Batch:
         gone = EngineUnavailable("the engine was closed") if self._closing else None
         for sequence in [*self._unread, *self._written]:
             if gone is not None or sequence.mailbox.cancelled.is_set():
-                self._remove(sequence)
+                self._keep(sequence, self._remove(sequence))
                 sequence.mailbox.end(gone)
 
-    def _remove(self, sequence: Sequence) -> None:
-        """Take a sequence out and keep what was read of it for the conversation's next turn."""
+    def _remove(self, sequence: Sequence) -> Any:
+        """Take a sequence out; its keys and values, or None."""
         if sequence in self._unread:
             self._unread.remove(sequence)
-            cache = sequence.cache
-        else:
-            row = self._written.index(sequence)
-            del self._written[row]
-            cache = self._rows.leave(row)
+            return sequence.cache
+        row = self._written.index(sequence)
+        del self._written[row]
+        return self._rows.leave(row)
+
+    def _keep(self, sequence: Sequence, cache: Any) -> None:
+        """Keep what was read of a sequence for the conversation's next turn."""
         if cache is not None and length(cache):
             self._kept.keep(sequence.key, sequence.ids, cache)
         self._shrink()
@@ -226,13 +228,13 @@ class Batch:
             sequence.put(piece)
 
     def _finish(self, sequence: Sequence, reason: Literal["stop", "length"], last: Spelled) -> None:
-        self._remove(sequence)
+        self._keep(sequence, self._remove(sequence))
         sequence.finish(reason, last)
 
     def _fail(self, sequence: Sequence, error: EngineError) -> None:
-        if sequence in self._unread or sequence in self._written:
-            self._remove(sequence)
-            sequence.mailbox.end(error)
+        # Not kept: what is not a number spreads to whoever goes on from a common prefix.
+        self._remove(sequence)
+        sequence.mailbox.end(error)
 
     def _shrink(self) -> None:
         self._kept.shrink(self._limits.kept - len(self._written) - len(self._unread))

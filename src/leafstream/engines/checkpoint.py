@@ -20,7 +20,7 @@ from leafstream.errors import SetupError
 from leafstream.models.cache import Progress, check_space, only_one
 from leafstream.models.catalog import KNOWN
 from leafstream.models.fetch import resolve
-from leafstream.models.shape import read_shape
+from leafstream.models.shape import Held, Shape, read_shape, shape_from
 
 REPOSITORY = re.compile(r"[\w.\-]+/[\w.\-]+", re.ASCII)
 # Never pickles: they run code.
@@ -152,3 +152,37 @@ def _hub_errors(repo: str) -> Iterator[None]:
     except (errors.HfHubHTTPError, OSError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise SetupError(f"could not fetch {repo} from the hub: {first}") from None
+
+
+def shape_of_spec(
+    spec: str, cache: Path, *, progress: Progress | None = None, offline: bool = False
+) -> Shape:
+    """The shape of the model that `spec` names, reading headers alone. Raises SetupError.
+
+    Of a repository on the hub only the headers come; a GGUF that is not here yet is fetched.
+    """
+    spec = spec.removeprefix(PREFIX)
+    path = Path(spec).expanduser()
+    if not path.exists() and REPOSITORY.fullmatch(spec) and not spec.lower().endswith(".gguf"):
+        return _hub_shape(spec, offline=offline)
+    if not path.exists():
+        path = resolve(spec, cache=cache, progress=progress, offline=offline)
+    return read_shape(path)
+
+
+def _hub_shape(repo: str, *, offline: bool) -> Shape:
+    if offline:
+        return read_shape(_from_hub(repo, offline=True))
+    require_extra()
+    import huggingface_hub as hub  # noqa: PLC0415
+
+    endpoint = os.environ.get("HF_ENDPOINT")
+    with _hub_errors(repo):
+        config = Path(hub.hf_hub_download(repo, "config.json", endpoint=endpoint))
+        metadata = hub.HfApi(endpoint=endpoint).get_safetensors_metadata(repo)
+    held = [
+        Held(name, tensor.dtype, tuple(tensor.shape), tuple(tensor.data_offsets))
+        for file in metadata.files_metadata.values()
+        for name, tensor in file.tensors.items()
+    ]
+    return shape_from(config, held)

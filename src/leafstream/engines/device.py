@@ -42,6 +42,13 @@ def _status(name: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(name))
 
 
+def give_back() -> None:
+    """Return freed memory to the system; glibc keeps hundreds of MB of it after a load."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
 def num_cores() -> int:
     """Cores that this process may use."""
     of_process = getattr(os, "sched_getaffinity", None)

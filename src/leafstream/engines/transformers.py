@@ -17,6 +17,7 @@ import msgspec
 
 from leafstream.engines import thread
 from leafstream.engines.base import Chunk, Generation, Prompt
+from leafstream.engines.device import give_back
 from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
 from leafstream.engines.weights import WeightOptions, Weights, load, require_extra
 from leafstream.errors import EngineRefused, SetupError
@@ -62,10 +63,8 @@ class TransformersEngine:
         self._window = window_of(weights.shape, options)
         self._device = weights.device
         self._hf = weights.tokenizer
-        # A copy of its own: the one in the tokenizer is changed by calls on other threads.
-        self._tokenizer = type(self._hf.backend_tokenizer).from_str(
-            self._hf.backend_tokenizer.to_str()
-        )
+        # The one in Rust, which threads may share as long as nobody changes it.
+        self._tokenizer = self._hf.backend_tokenizer
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
         self._control = ControlTokens(_control_tokens(self._hf))
@@ -92,7 +91,9 @@ class TransformersEngine:
         use = Use(window, options.slots)
         _set_threads(options.threads)
         weights = await asyncio.to_thread(load, path, options.weights, use, options.piece)
-        return await asyncio.to_thread(cls, weights, options)
+        engine = await asyncio.to_thread(cls, weights, options)
+        give_back()
+        return engine
 
     @property
     def model(self) -> str:

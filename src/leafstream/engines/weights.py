@@ -7,6 +7,7 @@ and that there is room for them in memory and on disk.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 from collections.abc import Iterator
@@ -94,14 +95,17 @@ def load(path: Path, options: WeightOptions, use: Use, piece: int = 128) -> Weig
         tokenizer = _tokenizer(path)
     _check_layers(model.config, path)
     model.eval()
+    if options.quant != "none" and options.offload == "none":
+        _let_go_of_file(model)
     return Weights(model, tokenizer, shape, _input_device(model, device))
 
 
 def _quieten() -> None:
-    from transformers.utils import logging  # noqa: PLC0415
+    from transformers.utils import logging as bars  # noqa: PLC0415
 
-    # Its bars would go to our log.
-    logging.disable_progress_bar()
+    # Their bars, and a line for each layer of every int8 step, would go to our log.
+    bars.disable_progress_bar()
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def _device(options: WeightOptions) -> str:
@@ -211,6 +215,13 @@ def _model(path: Path, shape: Shape, options: WeightOptions, device: str) -> Any
         given["max_memory"] = _max_memory(options, device)
         given["offload_folder"] = options.offload_folder
     return transformers.AutoModelForCausalLM.from_pretrained(path, use_safetensors=True, **given)
+
+
+def _let_go_of_file(model: Any) -> None:
+    """Copy what was not quantized: a view of one tensor keeps the whole mapped file in memory."""
+    for tensor in [*model.parameters(), *model.buffers()]:
+        if tensor.is_floating_point() and tensor.device.type == "cpu":
+            tensor.data = tensor.data.clone()
 
 
 def _torch_dtype(name: str) -> Any:

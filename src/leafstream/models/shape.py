@@ -5,7 +5,7 @@ Hugging Face lays it out (config.json and safetensors). No weight is read.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from math import prod
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,6 @@ from leafstream.models import container
 from leafstream.models.gguf import read_header
 
 MAX_SAFETENSORS_HEADER = 100 << 20
-BYTES = {"F64": 8, "I64": 8, "F32": 4, "I32": 4, "F16": 2, "BF16": 2, "I16": 2}
 TABLES = ("embed", "wte.", "wpe.", "lm_head", "token_embd")
 
 # llama.cpp's own knowledge (llama-model.cpp): of how many layers the last sees everything.
@@ -128,40 +127,45 @@ class _Config(msgspec.Struct, frozen=True):
     vocab_size: int = 0
     max_position_embeddings: int | None = None
     n_positions: int | None = None
-    tie_word_embeddings: bool = True
     sliding_window: int | None = None
     layer_types: list[str] | None = None
     text_config: dict[str, Any] | None = None
 
 
 def _folder(path: Path) -> Shape:
-    config = _config(path / "config.json")
     files = sorted(path.glob("*.safetensors"))
-    if not files:
+    if (path / "config.json").is_file() and not files:
         raise SetupError(
             f"{path} holds no .safetensors files; weights pickled as .bin are not loaded: save the "
             "model again with save_pretrained, or take a GGUF file"
         )
-    tensors, storage = [], set()
-    for file in files:
-        for tensor, kind in _safetensors(file):
-            tensors.append(tensor)
-            storage.add(kind)
-    return shape_of(config, tensors, "+".join(sorted(storage)))
+    return shape_from(path / "config.json", [held for file in files for held in _safetensors(file)])
 
 
-def shape_of(config: _Config, tensors: list[Tensor], storage: str) -> Shape:
-    layers = config.num_hidden_layers or config.n_layer or 0
+class Held(msgspec.Struct, frozen=True):
+    """A tensor as a safetensors header names it."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    data_offsets: tuple[int, int]
+
+
+def shape_from(config_file: Path, held: list[Held]) -> Shape:
+    """The shape of a model from its config.json and the headers of all its files."""
+    config = _config(config_file)
+    tensors = [
+        Tensor(h.name, prod(h.shape), len(h.shape), h.data_offsets[1] - h.data_offsets[0])
+        for h in held
+    ]
     width = config.hidden_size or config.n_embd or 0
     heads = config.num_attention_heads or config.n_head or 1
     head = config.head_dim or width // heads
-    tied = config.tie_word_embeddings and all("lm_head" not in t.name for t in tensors)
-    sliding = (config.layer_types or []).count("sliding_attention")
     return Shape(
         kind="safetensors",
         architecture=config.model_type,
-        storage=storage,
-        num_layers=layers,
+        storage="+".join(sorted({h.dtype for h in held})),
+        num_layers=config.num_hidden_layers or config.n_layer or 0,
         width=width,
         inner=config.intermediate_size or 4 * width,
         num_heads=heads,
@@ -170,9 +174,9 @@ def shape_of(config: _Config, tensors: list[Tensor], storage: str) -> Shape:
         value_length=head,
         vocab_size=config.vocab_size,
         context_length=config.max_position_embeddings or config.n_positions or 0,
-        num_sliding=sliding,
+        num_sliding=(config.layer_types or []).count("sliding_attention"),
         window=config.sliding_window or 0,
-        **_sums(tensors, tied=tied),
+        **_sums(tensors, tied=all("lm_head" not in tensor.name for tensor in tensors)),
     )
 
 
@@ -191,32 +195,26 @@ def _config(path: Path) -> _Config:
 
 class _Entry(msgspec.Struct, frozen=True):
     dtype: str
-    shape: list[int]
+    shape: tuple[int, ...]
     data_offsets: tuple[int, int]
 
 
-def _safetensors(path: Path) -> Iterator[tuple[Tensor, str]]:
-    """The tensors of a file with the names of their types; the format is safetensors' README."""
+def _safetensors(path: Path) -> list[Held]:
+    """The tensors of a file; the format is described in safetensors' README."""
     try:
+        size = path.stat().st_size
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))
-            header = msgspec.json.decode(
-                file.read(min(length, MAX_SAFETENSORS_HEADER)), type=dict[str, Any]
-            )
+            raw = file.read(min(length, MAX_SAFETENSORS_HEADER))
+        header = msgspec.json.decode(raw, type=dict[str, Any])
         header.pop("__metadata__", None)
         entries = msgspec.convert(header, dict[str, _Entry])
-        promised = 8 + length + max((e.data_offsets[1] for e in entries.values()), default=0)
-        size = path.stat().st_size
     except (OSError, ValueError, struct.error) as error:
         raise SetupError(f"{path} is not a whole safetensors file: {error}") from None
+    promised = 8 + length + max((e.data_offsets[1] for e in entries.values()), default=0)
     if promised > size:
         raise SetupError(
             f"{path} is cut short: {size:,} bytes are there and its header promises {promised:,}; "
             "download it again"
         )
-    for name, entry in entries.items():
-        size = entry.data_offsets[1] - entry.data_offsets[0]
-        count = 1
-        for side in entry.shape:
-            count *= side
-        yield Tensor(name, count, len(entry.shape), size), entry.dtype
+    return [Held(name, e.dtype, e.shape, e.data_offsets) for name, e in entries.items()]
