@@ -118,10 +118,13 @@ async def _measure(folder: Path, kind: str, plan: Plan) -> Trial:
 
 def _table(found: Comparison) -> Table:
     batches = list(found.trials[0].tokens_per_second)
+    lengths = list(found.trials[0].ttft_seconds)
     table = Table(title=f"{found.model} on {found.trials[0].device}", title_justify="left")
     table.add_column("kind")
-    for name in ("load", "weights", "planned", "memory", "peak", "TTFT"):
+    for name in ("load", "weights", "planned", "memory", "peak"):
         table.add_column(name, justify="right")
+    for length in lengths:
+        table.add_column(f"TTFT {length}", justify="right")
     for batch in batches:
         table.add_column(f"tok/s ×{batch}", justify="right")
     table.add_column("perplexity", justify="right")
@@ -138,7 +141,7 @@ def _table(found: Comparison) -> Table:
                     trial.peak_memory,
                 )
             ),
-            f"{trial.ttft_seconds:.2f} s",
+            *(f"{seconds:.2f} s" for seconds in trial.ttft_seconds.values()),
             *(f"{rate:.1f}" for rate in trial.tokens_per_second.values()),
             f"{trial.perplexity:.2f}",
         )
@@ -148,7 +151,6 @@ def _table(found: Comparison) -> Table:
 BARS: dict[str, Callable[[Trial], float]] = {
     "weights, MB": lambda trial: trial.footprint / 1e6,
     "peak memory, MB": lambda trial: trial.peak_memory / 1e6,
-    "TTFT, s": lambda trial: trial.ttft_seconds,
     "perplexity": lambda trial: trial.perplexity,
 }
 
@@ -159,6 +161,9 @@ def page(found: Comparison) -> str:
     for batch in found.trials[0].tokens_per_second:
         rates = [trial.tokens_per_second[batch] for trial in found.trials]
         groups[f"tokens/s, batch {batch}"] = rates
+    for length in found.trials[0].ttft_seconds:
+        waits = [trial.ttft_seconds[length] for trial in found.trials]
+        groups[f"TTFT after {length} tokens, s"] = waits
     kinds = [trial.kind for trial in found.trials]
     drawn = "\n".join(_bars(name, kinds, values) for name, values in groups.items())
     title = html.escape(f"{found.model}: kinds of weights, measured")

@@ -22,7 +22,7 @@ from leafstream.models.catalog import KNOWN
 from leafstream.models.fetch import resolve
 from leafstream.models.shape import Held, Shape, read_shape, shape_from
 
-REPOSITORY = re.compile(r"[\w.\-]+/[\w.\-]+", re.ASCII)
+REPOSITORY = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*", re.ASCII)
 # Never pickles: they run code.
 WANTED = ["*.safetensors", "*.json", "*.jinja", "tokenizer.model"]
 PREFIX = "transformers:"

@@ -41,11 +41,14 @@ PERPLEXITY_WINDOW = 512
 
 
 class Plan(msgspec.Struct, frozen=True):
-    """What a trial does: `tokens` are written for each rate, after a prompt of `prompt_tokens`."""
+    """What a trial does: `tokens` are written for each rate, after a prompt of `prompt_tokens`;
+    the time to the first token is taken after prompts of `ttft_tokens`.
+    """
 
     tokens: int = 64
     prompt_tokens: int = 128
     batches: tuple[int, ...] = (1, 8)
+    ttft_tokens: tuple[int, ...] = (128,)
     perplexity_tokens: int = 1024
 
 
@@ -59,7 +62,7 @@ class Trial(msgspec.Struct, frozen=True):
     memory: int
     peak_memory: int
     footprint: int
-    ttft_seconds: float
+    ttft_seconds: dict[str, float]
     tokens_per_second: dict[str, float]
     perplexity: float
     device: str
@@ -72,7 +75,7 @@ def measure(folder: Path, kind: str, plan: Plan) -> Trial:
     require_extra()
     _import_all()
     users = max(plan.batches)
-    window = plan.prompt_tokens + plan.tokens + 8
+    window = max(plan.prompt_tokens + plan.tokens, *plan.ttft_tokens) + 8
     before = resident()
     begun = time.perf_counter()
     weights = load(folder, KINDS[kind], Use(window, users))
@@ -85,7 +88,7 @@ def measure(folder: Path, kind: str, plan: Plan) -> Trial:
         memory=_memory(weights, resident() - before),
         peak_memory=_peak(weights, peak_resident() - before),
         footprint=weights.model.get_memory_footprint(),
-        ttft_seconds=round(ttft, 3),
+        ttft_seconds=ttft,
         tokens_per_second=rates,
         perplexity=round(_perplexity(weights, plan.perplexity_tokens), 2),
         device=str(weights.device),
@@ -106,23 +109,32 @@ def _import_all() -> None:
 
 async def _rates(
     weights: Weights, options: TransformersOptions, plan: Plan
-) -> tuple[float, dict[str, float]]:
-    """Seconds to the first token alone, and tokens/s at each batch size."""
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Seconds to the first token by the prompt's length, and tokens/s by the batch's size."""
     engine = TransformersEngine(weights, options)
     try:
         prompt = await _prompt(engine, plan.prompt_tokens)
         await _written(engine, prompt, 2, 0)  # warms up
-        waits = []
-        for number in range(1, 4):
-            begun = time.perf_counter()
-            waits.append((await _written(engine, prompt, 1, number))[0] - begun)
+        waits = {
+            str(length): await _wait(engine, await _prompt(engine, length))
+            for length in plan.ttft_tokens
+        }
         rates = {}
         for batch in plan.batches:
             asked = (_written(engine, prompt, plan.tokens, 10 + number) for number in range(batch))
             rates[str(batch)] = round(rate(await asyncio.gather(*asked)), 1)
-        return statistics.median(waits), rates
+        return waits, rates
     finally:
         await engine.close()
+
+
+async def _wait(engine: TransformersEngine, prompt: Prompt) -> float:
+    """Seconds to the first token, the median of three."""
+    waits = []
+    for number in range(1, 4):
+        begun = time.perf_counter()
+        waits.append((await _written(engine, prompt, 1, number))[0] - begun)
+    return round(statistics.median(waits), 3)
 
 
 def rate(times: list[list[float]]) -> float:
@@ -133,8 +145,9 @@ def rate(times: list[list[float]]) -> float:
 
 
 async def _prompt(engine: TransformersEngine, num_tokens: int) -> Prompt:
-    whole = await engine.prompt((Message("user", text()),))
-    return Prompt(whole.messages, num_tokens, whole.tokens[:num_tokens])
+    ids = (await engine.prompt((Message("user", text()),))).tokens
+    repeated = ids * (num_tokens // len(ids) + 1)
+    return Prompt((), num_tokens, repeated[:num_tokens])
 
 
 async def _written(

@@ -64,20 +64,23 @@ class Hub:
         if repo == "maker/gated" and not path.startswith("api/"):
             return 403, {"x-error-code": "GatedRepo"}, b"{}"
         if path.startswith("api/models/"):
-            return self._info(repo)
+            return self._info(repo, path)
         folder, name = self.folders.get(repo), path.rsplit("/", 1)[-1]
         if folder is None or not (folder / name).is_file():
             return 404, {"x-error-code": "EntryNotFound"}, b"{}"
         headers = {"etag": f'"{name}"', "x-repo-commit": COMMIT}
         return 200, headers, (folder / name).read_bytes()
 
-    def _info(self, repo: str) -> tuple[int, dict[str, str], bytes]:
+    def _info(self, repo: str, path: str) -> tuple[int, dict[str, str], bytes]:
         sizes = {"maker/gated": {"model.safetensors": 9}, "maker/huge": {"a.safetensors": HUGE}}
         found = sizes.get(repo)
         if repo in self.folders:
             found = {file.name: file.stat().st_size for file in self.folders[repo].iterdir()}
         if found is None:
             return 404, {"x-error-code": "RepoNotFound"}, b"{}"
+        if "/tree/" in path:
+            tree = [{"type": "file", "path": n, "size": s, "oid": n} for n, s in found.items()]
+            return 200, {"content-type": "application/json"}, json.dumps(tree).encode()
         siblings = [{"rfilename": name, "size": size} for name, size in found.items()]
         info = {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": siblings}
         return 200, {"content-type": "application/json"}, json.dumps(info).encode()
