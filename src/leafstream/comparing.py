@@ -16,13 +16,13 @@ from rich.table import Table
 
 from leafstream.engines.checkpoint import PREFIX, checkpoint
 from leafstream.engines.trial import KINDS, Plan, Trial
+from leafstream.engines.weights import choice_of
 from leafstream.errors import SetupError
 from leafstream.models.fetch import cache_folder
 from leafstream.models.shape import read_shape
-from leafstream.planning import CHOICES
 from leafstream.reporting import download_bar
 from leafstream.settings import read_settings
-from leafstream.sizing import Choice, weight_bytes
+from leafstream.sizing import weight_bytes
 
 TRIAL_SECONDS = 1800
 
@@ -89,8 +89,7 @@ async def measure_all(
         raise SetupError(next(iter(failed.values()), "no kinds are given: --kinds bf16,nf4"))
     shape = read_shape(folder)
     planned = {
-        kind: weight_bytes(shape, CHOICES.get(kind, Choice("transformers", KINDS[kind].dtype)))
-        for kind in kinds
+        trial.kind: weight_bytes(shape, choice_of(KINDS[trial.kind], piece=1)) for trial in trials
     }
     return Comparison(model, trials, planned, failed)
 

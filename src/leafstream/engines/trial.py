@@ -25,7 +25,7 @@ from leafstream.engines.weights import WeightOptions, Weights, load, require_ext
 from leafstream.errors import LeafstreamError, SetupError
 from leafstream.messages import Message
 from leafstream.sampling import Sampling
-from leafstream.sizing import Use
+from leafstream.sizing import MIN_WINDOW, Use
 
 KINDS: dict[str, WeightOptions] = {
     "fp32": WeightOptions(dtype="fp32"),
@@ -75,7 +75,8 @@ def measure(folder: Path, kind: str, plan: Plan) -> Trial:
     require_extra()
     _import_all()
     users = max(plan.batches)
-    window = max(plan.prompt_tokens + plan.tokens, *plan.ttft_tokens) + 8
+    longest = max(plan.prompt_tokens + plan.tokens, *plan.ttft_tokens)
+    window = max(longest + 8, MIN_WINDOW)
     before = resident()
     begun = time.perf_counter()
     weights = load(folder, KINDS[kind], Use(window, users))

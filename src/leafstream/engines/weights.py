@@ -138,6 +138,11 @@ def _check_options(options: WeightOptions, device: str) -> None:
             f"LEAFSTREAM_QUANT={options.quant} cannot be offloaded to disk: bitsandbytes packs "
             "4-bit weights in memory only; use int8, or no quantization"
         )
+    if options.offload == "disk" and options.quant == "int8" and device == "cpu":
+        raise SetupError(
+            "LEAFSTREAM_QUANT=int8 cannot be offloaded to disk without a GPU: accelerate brings "
+            "8-bit weights back by way of one; use no quantization, or nf4 in memory"
+        )
     if options.offload == "none" and (options.offload_folder or options.memory):
         raise SetupError(
             "LEAFSTREAM_OFFLOAD_FOLDER and LEAFSTREAM_OFFLOAD_MEMORY have no effect without "

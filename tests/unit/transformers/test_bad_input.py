@@ -16,6 +16,7 @@ from leafstream.engine_choice import open_engine
 from leafstream.engines.checkpoint import checkpoint, shape_of_spec
 from leafstream.engines.weights import WeightOptions, load
 from leafstream.errors import SetupError
+from leafstream.models.shape import read_shape
 from leafstream.settings import Settings, read_settings
 from leafstream.sizing import Use
 from tests.unit.transformers.conftest import Open
@@ -116,6 +117,7 @@ def test_an_offload_folder_that_cannot_be_made_is_told(
         ({"offload": "cpu", "device": "cpu"}, "has no effect here"),
         ({"offload": "disk"}, "needs LEAFSTREAM_OFFLOAD_FOLDER"),
         ({"offload": "disk", "offload_folder": Path("x"), "quant": "nf4"}, "in memory only"),
+        ({"offload": "disk", "offload_folder": Path("x"), "quant": "int8"}, "without a GPU"),
         ({"offload_folder": Path("x")}, "no effect without"),
         ({"memory": 1 << 30}, "no effect without"),
     ],
@@ -124,7 +126,7 @@ def test_options_that_contradict_each_other_are_refused(
     tiny_folder: Path, options: dict[str, Any], sentence: str
 ) -> None:
     with pytest.raises(SetupError, match=sentence):
-        load(tiny_folder, WeightOptions(**options), USE)
+        load(tiny_folder, WeightOptions(**{"device": "cpu", **options}), USE)
 
 
 def test_a_gpu_that_is_not_there_is_told(tiny_folder: Path) -> None:
@@ -199,6 +201,12 @@ def test_a_repository_is_fetched_without_pickles(hub: Hub, tmp_path: Path) -> No
     before = len(hub.asked)
     assert checkpoint("maker/tiny", tmp_path, offline=True) == folder
     assert len(hub.asked) == before
+
+
+def test_a_repository_is_planned_from_its_headers_alone(
+    hub: Hub, tiny_folder: Path, tmp_path: Path
+) -> None:
+    assert shape_of_spec("maker/tiny", tmp_path) == read_shape(tiny_folder)
 
 
 def test_a_gated_repository_says_where_its_licence_is_accepted(hub: Hub, tmp_path: Path) -> None:
