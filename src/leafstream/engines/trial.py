@@ -31,13 +31,15 @@ KINDS: dict[str, WeightOptions] = {
     "fp32": WeightOptions(dtype="fp32"),
     "bf16": WeightOptions(dtype="bf16"),
     "fp16": WeightOptions(dtype="fp16"),
-    "int8": WeightOptions(quant="int8"),
-    "nf4": WeightOptions(quant="nf4"),
-    "fp4": WeightOptions(quant="fp4"),
-    "nf4-double": WeightOptions(quant="nf4", double_quant=True),
-    "fp4-double": WeightOptions(quant="fp4", double_quant=True),
+    "int8": WeightOptions(dtype="bf16", quant="int8"),
+    "nf4": WeightOptions(dtype="bf16", quant="nf4"),
+    "fp4": WeightOptions(dtype="bf16", quant="fp4"),
+    "nf4-double": WeightOptions(dtype="bf16", quant="nf4", double_quant=True),
+    "fp4-double": WeightOptions(dtype="bf16", quant="fp4", double_quant=True),
 }
 PERPLEXITY_WINDOW = 512
+FIRST_TOKEN = 100
+"""Above the control tokens of any vocabulary."""
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -98,12 +100,14 @@ def measure(folder: Path, kind: str, plan: Plan) -> Trial:
 
 def _import_all() -> None:
     """Bring the libraries in, so that their memory is not counted as the model's."""
+    import accelerate.hooks  # noqa: F401, PLC0415
+    import bitsandbytes  # noqa: F401, PLC0415
+    import llguidance.hf  # noqa: F401, PLC0415
     import torch  # noqa: PLC0415
     import transformers  # noqa: PLC0415
 
-    import leafstream.engines.batch  # noqa: PLC0415
+    import leafstream.engines.batch  # noqa: F401, PLC0415
 
-    del leafstream
     _ = transformers.AutoModelForCausalLM, transformers.BitsAndBytesConfig
     torch.ones(64, 64) @ torch.ones(64, 64)
 
@@ -155,7 +159,7 @@ async def _written(
     engine: TransformersEngine, prompt: Prompt, num_tokens: int, number: int
 ) -> list[float]:
     """When each token came; `number` makes the prompt one not read before."""
-    ids = (prompt.tokens[number], *prompt.tokens[1:])
+    ids = (FIRST_TOKEN + number, *prompt.tokens[1:])
     asked = Generation(Prompt(prompt.messages, len(ids), ids), num_tokens, Sampling(temperature=0))
     times = []
     async with aclosing(engine.generate(asked)) as chunks:

@@ -32,7 +32,7 @@ async def test_kinds_are_measured_and_one_that_fails_is_told(tiny_folder: Path) 
         assert trial.perplexity > 1000
     assert "the kinds are fp32" in found.failed["of-tomorrow"]
     svg = page(found)
-    assert svg.count("<svg") == 7
+    assert svg.count("<svg") == 6
     ElementTree.fromstring(svg[svg.index("<svg") : svg.index("</svg>") + 6])
 
 
