@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import aclosing
-from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -104,25 +103,6 @@ async def test_a_seed_draws_the_same_again_and_another_seed_does_not(tiny: Open)
 
     assert await drawn(3) == await drawn(3)
     assert await drawn(3) != await drawn(4)
-
-
-async def test_no_ngram_comes_twice_where_that_is_asked(tiny: Open) -> None:
-    engine = await tiny()
-    loose = ids(await run(engine, asking(4, 5, max_tokens=120)))
-    pairs = list(pairwise(loose))
-    assert len(set(pairs)) < len(pairs)
-    kept = Sampling(temperature=0.0, no_repeat_ngram_size=2)
-    strict = ids(await run(engine, asking(4, 5, max_tokens=120, sampling=kept)))
-    pairs = list(pairwise(strict))
-    assert len(set(pairs)) == len(pairs)
-
-
-async def test_a_repetition_penalty_makes_what_was_written_less_likely(tiny: Open) -> None:
-    engine = await tiny()
-    loose = ids(await run(engine, asking(4, 5, max_tokens=80)))
-    fined = Sampling(temperature=0.0, repetition_penalty=1.8)
-    varied = ids(await run(engine, asking(4, 5, max_tokens=80, sampling=fined)))
-    assert len(set(varied)) > len(set(loose))
 
 
 async def test_a_stop_text_ends_the_answer_and_stays_out_of_it(tiny: Open) -> None:
