@@ -20,7 +20,7 @@ from leafstream.engines.base import Chunk, Generation, Prompt
 from leafstream.engines.device import give_back
 from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
 from leafstream.engines.weights import WeightOptions, Weights, load, require_extra
-from leafstream.errors import EngineRefused, SetupError
+from leafstream.errors import EngineError, EngineRefused, SetupError
 from leafstream.events import Usage
 from leafstream.messages import Message, Messages
 from leafstream.models.gguf import FORCED_CONTROL, is_markup
@@ -92,6 +92,11 @@ class TransformersEngine:
         _set_threads(options.threads)
         weights = await asyncio.to_thread(load, path, options.weights, use, options.piece)
         engine = await asyncio.to_thread(cls, weights, options)
+        try:
+            await _write_one(engine, path)
+        except BaseException:
+            await engine.close()
+            raise
         give_back()
         return engine
 
@@ -202,6 +207,17 @@ class TransformersEngine:
 
     async def close(self) -> None:
         await asyncio.to_thread(self._batch.close)
+
+
+async def _write_one(engine: TransformersEngine, path: Path) -> None:
+    """Warm up, and see that the model's code takes what is asked of it."""
+    asked = Generation(Prompt((), 1, (0,)), 1, Sampling(temperature=0.0))
+    try:
+        async with contextlib.aclosing(engine.generate(asked)) as chunks:
+            async for _ in chunks:
+                pass
+    except EngineError as error:
+        raise SetupError(f"{path} was loaded but does not write: {error.message}") from None
 
 
 def window_of(shape: Shape, options: TransformersOptions) -> int:

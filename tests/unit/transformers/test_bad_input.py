@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import struct
 import subprocess
 import sys
@@ -231,3 +232,16 @@ def test_a_repository_that_was_never_fetched_is_not_had_offline(hub: Hub, tmp_pa
     with pytest.raises(SetupError, match="allow downloads once"):
         checkpoint("maker/tiny", tmp_path, offline=True)
     assert hub.asked == []
+
+
+async def test_a_model_that_loads_but_cannot_write_is_refused_at_start(
+    tiny: Open, tiny_folder: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import load_file, save_file  # noqa: PLC0415
+
+    shutil.copytree(tiny_folder, tmp_path, dirs_exist_ok=True)
+    tensors = load_file(tiny_folder / "model.safetensors")
+    tensors["model.norm.weight"].fill_(float("nan"))
+    save_file(tensors, tmp_path / "model.safetensors", {"format": "pt"})
+    with pytest.raises(SetupError, match=r"does not write: .*not numbers"):
+        await tiny(folder=tmp_path)
