@@ -77,7 +77,8 @@ def test_the_plan_of_a_gguf_is_right_within_a_tenth(model_path: Path) -> None:
 
 @pytest.mark.timeout(320)
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's memory is read from /proc")
-@pytest.mark.parametrize("quant", ["none", "nf4"])
+@pytest.mark.e2e
+@pytest.mark.parametrize("quant", ["none", "int8", "nf4"])
 def test_the_plan_for_transformers_is_right_within_a_tenth(
     model_folder: Path, quant: Quant
 ) -> None:

@@ -14,6 +14,7 @@ from leafstream.errors import SetupError
 BRIEF = Plan(tokens=8, prompt_tokens=8, batches=(1, 2), ttft_tokens=(8,), perplexity_tokens=64)
 
 
+@pytest.mark.e2e
 async def test_kinds_are_measured_and_one_that_fails_is_told(tiny_folder: Path) -> None:
     heard: list[str] = []
     kinds = ["bf16", "nf4", "of-tomorrow"]
