@@ -19,7 +19,7 @@ from typing import Any
 import msgspec
 
 from leafstream.engines.base import Generation, Prompt
-from leafstream.engines.device import peak_resident, resident
+from leafstream.engines.device import give_back, peak_resident, resident
 from leafstream.engines.transformers import TransformersEngine, TransformersOptions
 from leafstream.engines.weights import WeightOptions, Weights, load, require_extra
 from leafstream.errors import LeafstreamError, SetupError
@@ -77,14 +77,16 @@ def measure(folder: Path, kind: str, plan: Plan) -> Trial:
     require_extra()
     _import_all()
     users = max(plan.batches)
-    longest = max(plan.prompt_tokens + plan.tokens, *plan.ttft_tokens)
+    longest = max(plan.prompt_tokens + plan.tokens + users, *plan.ttft_tokens)
     window = max(longest + 8, MIN_WINDOW)
     before = resident()
     begun = time.perf_counter()
     weights = load(folder, KINDS[kind], Use(window, users))
     took = time.perf_counter() - begun
+    give_back()
     options = TransformersOptions(name=kind, context_window=window, slots=users)
     ttft, rates = asyncio.run(_rates(weights, options, plan))
+    give_back()
     return Trial(
         kind=kind,
         load_seconds=round(took, 2),
@@ -126,7 +128,9 @@ async def _rates(
         }
         rates = {}
         for batch in plan.batches:
-            asked = (_written(engine, prompt, plan.tokens, 10 + number) for number in range(batch))
+            # The first writes a token for each of the others that is read: so many more are needed.
+            count = plan.tokens + batch
+            asked = (_written(engine, prompt, count, 10 + number) for number in range(batch))
             rates[str(batch)] = round(rate(await asyncio.gather(*asked)), 1)
         return waits, rates
     finally:
