@@ -89,7 +89,9 @@ def plan(asked: Asked) -> Planned:
     )
     context = _context(asked, shape)
     memory = free_memory() if asked.memory is None else read_size(asked.memory)
-    speed = bandwidth() if asked.bandwidth is None else float(read_size(asked.bandwidth))
+    # Memory is sold in powers of two, its bandwidth in powers of ten.
+    given = asked.bandwidth
+    speed = bandwidth() if given is None else read_size(given) / 2**30 * 1e9
     use = Use(context, asked.users)
     columns = [_column(shape, kind, use, memory, speed) for kind in _kinds(asked, shape)]
     vllm = Choice("transformers", piece=VLLM_BATCH)
