@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from leafstream.engines.checkpoint import dequantized
+from leafstream.engines.weights import WeightOptions, Weights, load, require_extra
 from leafstream.errors import SetupError
 from leafstream.models.fetch import cache_folder, resolve
+from leafstream.sizing import Use
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +20,24 @@ def model_path() -> Path:
         return resolve("smollm2-135m", cache=cache_folder())
     except SetupError as error:
         pytest.skip(f"the default model is not to be had: {error.message}")
+
+
+@pytest.fixture(scope="session")
+def transformers_extra() -> None:
+    """For tests that need torch and transformers."""
+    try:
+        require_extra()
+    except SetupError as error:
+        pytest.skip(error.message)
+
+
+@pytest.fixture(scope="session")
+def model_folder(transformers_extra: None, model_path: Path) -> Path:
+    """The default model in bf16 for transformers, widened once into the user's cache."""
+    return dequantized(model_path, cache_folder())
+
+
+@pytest.fixture(scope="session")
+def weights(model_folder: Path) -> Weights:
+    """The default model loaded by transformers, once for all engines of a session."""
+    return load(model_folder, WeightOptions(), Use(1024, 4))

@@ -6,7 +6,17 @@ import sys
 
 import typer
 
-from leafstream.commands import asking, doctor, keys, looking, models, running, serving, watching
+from leafstream.commands import (
+    asking,
+    doctor,
+    keys,
+    looking,
+    measuring,
+    models,
+    running,
+    serving,
+    watching,
+)
 from leafstream.errors import LeafstreamError, SetupError
 
 app = typer.Typer(
@@ -29,6 +39,8 @@ app.command()(running.unit)
 app.command()(watching.top)
 app.command()(doctor.doctor)
 app.add_typer(models.app, name="models")
+app.command()(measuring.plan)
+app.command()(measuring.quant)
 
 
 @app.command()

@@ -10,13 +10,28 @@ from urllib.parse import parse_qsl, urlsplit
 import msgspec
 
 from leafstream.engines.base import Engine
+from leafstream.engines.checkpoint import PREFIX, checkpoint
 from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
 from leafstream.engines.scripted import Play, ScriptedEngine
+from leafstream.engines.transformers import TransformersEngine, TransformersOptions
 from leafstream.engines.upstream import Timeouts, UpstreamEngine, UpstreamOptions
+from leafstream.engines.weights import WeightOptions, require_extra
 from leafstream.errors import SetupError
 from leafstream.models.fetch import Progress, cache_folder, resolve
 from leafstream.sampling import Sampling
 from leafstream.settings import Settings
+from leafstream.sizing import read_size
+
+TRANSFORMERS_ONLY = (
+    "dtype",
+    "quant",
+    "double_quant",
+    "compute_dtype",
+    "device",
+    "offload",
+    "offload_folder",
+    "offload_memory",
+)
 
 DEFAULT_SLOTS = 4
 
@@ -25,6 +40,9 @@ async def open_engine(settings: Settings, progress: Progress | None = None) -> E
     """The engine, ready to write. Raises SetupError with what to do where it cannot be had."""
     if settings.model.startswith("scripted:"):
         return _scripted(settings)
+    if settings.model.startswith(PREFIX) and settings.upstream is None:
+        return await _transformers(settings, progress)
+    _refuse_unused(settings)
     if settings.upstream is not None:
         return await _upstream(settings, settings.upstream)
     return await _llamacpp(settings, progress)
@@ -94,6 +112,49 @@ def _ignored(names: str) -> frozenset[str]:
             f"LEAFSTREAM_UPSTREAM_IGNORE names {', '.join(sorted(unknown))}; it takes: {known}"
         )
     return ignored
+
+
+async def _transformers(settings: Settings, progress: Progress | None) -> Engine:
+    """A model through transformers; its libraries are an extra."""
+    require_extra()
+    spec = settings.model.removeprefix(PREFIX)
+    cache = cache_folder(settings.cache_folder)
+    folder = await asyncio.to_thread(
+        checkpoint, spec, cache, progress=progress, offline=settings.offline
+    )
+    options = TransformersOptions(
+        name=spec.rstrip("/").rsplit("/", 1)[-1].removesuffix(".gguf"),
+        context_window=settings.context_window,
+        slots=settings.slots or DEFAULT_SLOTS,
+        threads=settings.threads,
+        chat_template=_template(settings.chat_template),
+        weights=_weights(settings),
+    )
+    return await TransformersEngine.open(folder, options)
+
+
+def _weights(settings: Settings) -> WeightOptions:
+    memory = settings.offload_memory
+    return WeightOptions(
+        dtype=settings.dtype,
+        quant=settings.quant,
+        double_quant=settings.double_quant,
+        compute_dtype=settings.compute_dtype,
+        device=settings.device,
+        offload=settings.offload,
+        offload_folder=settings.offload_folder,
+        memory=None if memory is None else read_size(memory),
+    )
+
+
+def _refuse_unused(settings: Settings) -> None:
+    """Raises SetupError for settings that only the transformers engine heeds."""
+    for name in TRANSFORMERS_ONLY:
+        if getattr(settings, name) != type(settings).model_fields[name].default:
+            raise SetupError(
+                f"LEAFSTREAM_{name.upper()} has no effect with LEAFSTREAM_MODEL={settings.model}: "
+                f"it is for {PREFIX}… models"
+            )
 
 
 async def _llamacpp(settings: Settings, progress: Progress | None) -> Engine:

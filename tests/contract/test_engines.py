@@ -15,6 +15,7 @@ from leafstream.engines.base import Chunk, Engine, Generation, Prefix
 from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
 from leafstream.engines.openai import vendors
 from leafstream.engines.scripted import Play, ScriptedEngine
+from leafstream.engines.transformers import TransformersEngine, TransformersOptions
 from leafstream.engines.upstream import UpstreamEngine, UpstreamOptions
 from leafstream.errors import EngineError
 from leafstream.messages import Message, Messages
@@ -50,7 +51,7 @@ CHAT_ONLY = msgspec.structs.replace(
 UPSTREAMS = {"upstream": "auto", "upstream-chat": CHAT_ONLY.name}
 
 
-@pytest.fixture(params=["scripted", "llamacpp", *UPSTREAMS])
+@pytest.fixture(params=["scripted", "llamacpp", "transformers", *UPSTREAMS])
 async def engine(
     request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Engine]:
@@ -63,6 +64,10 @@ async def engine(
         url = request.getfixturevalue("llama_url")
         options = UpstreamOptions((url,), KEY, vendor=UPSTREAMS[request.param])
         opened = await UpstreamEngine.open(options)
+    elif request.param == "transformers":
+        opened = TransformersEngine(
+            request.getfixturevalue("weights"), TransformersOptions(context_window=1024)
+        )
     else:
         path: Path = request.getfixturevalue("model_path")
         opened = await LlamaCppEngine.open(path, LlamaCppOptions(context_window=1024))

@@ -15,7 +15,7 @@ Blocking = Callable[[Callable[[T], bool]], None]
 """Calls back with each item from its own thread until done, or until the callback returns True."""
 
 
-class _Mailbox(Generic[T]):
+class Mailbox(Generic[T]):
     """Items from one thread to one task, in order, with one wake-up for what has piled up."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -24,6 +24,7 @@ class _Mailbox(Generic[T]):
         self._arrived = asyncio.Event()
         self.cancelled = threading.Event()
         self.over = False
+        self.error: Exception | None = None
 
     def put(self, item: T) -> bool:
         self._items.append(item)
@@ -31,7 +32,8 @@ class _Mailbox(Generic[T]):
             self._wake()
         return self.cancelled.is_set()
 
-    def end(self) -> None:
+    def end(self, error: Exception | None = None) -> None:
+        self.error = error
         self.over = True
         self._wake()
 
@@ -66,7 +68,7 @@ async def stream(executor: Executor, call: Blocking[T]) -> AsyncGenerator[T, Non
     What `call` raises is raised here, after the items that came before.
     """
     loop = asyncio.get_running_loop()
-    mailbox: _Mailbox[T] = _Mailbox(loop)
+    mailbox: Mailbox[T] = Mailbox(loop)
 
     def run() -> None:
         try:
@@ -85,3 +87,22 @@ async def stream(executor: Executor, call: Blocking[T]) -> AsyncGenerator[T, Non
         mailbox.cancelled.set()
         if not done.cancel():
             await mailbox.ended()
+
+
+async def hear(begin: Callable[[Mailbox[T]], None]) -> AsyncGenerator[T, None]:
+    """What a thread puts into the mailbox that `begin` hands it, until the thread ends it.
+
+    For a thread that serves many streams. Closing cancels, and returns when the mailbox was ended;
+    the error it was ended with is raised after the items that came before.
+    """
+    mailbox: Mailbox[T] = Mailbox(asyncio.get_running_loop())
+    begin(mailbox)
+    try:
+        while items := await mailbox.take():
+            for item in items:
+                yield item
+        if mailbox.error is not None:
+            raise mailbox.error
+    finally:
+        mailbox.cancelled.set()
+        await mailbox.ended()

@@ -120,10 +120,12 @@ class Unread(msgspec.Struct, frozen=True):
 class Tensor(msgspec.Struct, frozen=True, gc=False):
     """`offset` is from the start of the tensor data; `size` is in bytes, without padding."""
 
+    name: str
     type: str
     num_elements: int
     offset: int
     size: int
+    num_dimensions: int
 
 
 Number = int | float
@@ -257,7 +259,8 @@ def _tensors(cursor: _Cursor, num_tensors: int) -> Iterator[Tensor]:
         if shape and shape[0] % block:
             cursor.damaged(f"the rows of the tensor {name!r} do not fill its blocks")
         num_elements = prod(shape)
-        yield Tensor(label, num_elements, offset, num_elements // block * block_size)
+        size = num_elements // block * block_size
+        yield Tensor(name, label, num_elements, offset, size, num_dimensions)
 
 
 def _string(data: bytearray, start: int) -> str:

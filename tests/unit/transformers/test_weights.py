@@ -1,0 +1,66 @@
+"""Each kind of weights loads here, takes what it should, and writes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from leafstream.engine_choice import open_engine
+from leafstream.engines.trial import KINDS
+from leafstream.engines.weights import WeightOptions
+from leafstream.messages import Message
+from leafstream.settings import Settings
+from tests.unit.transformers.conftest import Open
+from tests.unit.transformers.test_generation import asking, ids, run
+
+SOME = ("fp4", "int8")  # of the others, the contract has bf16 and the tests below have nf4
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [kind if kind in SOME else pytest.param(kind, marks=pytest.mark.e2e) for kind in KINDS],
+)
+async def test_every_kind_of_weights_writes_on_this_machine(tiny: Open, kind: str) -> None:
+    chunks = await run(await tiny(KINDS[kind]), asking(3, 4, 5, max_tokens=4))
+    assert len(ids(chunks)) == 4
+
+
+async def test_fewer_bits_take_less_memory(tiny: Open) -> None:
+    sizes = []
+    for quant in ("none", "int8", "nf4"):
+        engine = await tiny(WeightOptions(dtype="bf16", quant=quant))
+        sizes.append(engine._batch._model.get_memory_footprint())
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] > sizes[-1]
+
+
+async def test_weights_on_disk_write_what_weights_in_memory_write(
+    tiny: Open, tmp_path: Path
+) -> None:
+    plain = ids(await run(await tiny(), asking(3, 4, 5)))
+    options = WeightOptions(offload="disk", offload_folder=tmp_path, memory=13 << 20)
+    engine = await tiny(options)
+    assert "disk" in engine._batch._model.hf_device_map.values()
+    assert ids(await run(engine, asking(3, 4, 5))) == plain
+
+
+async def test_a_model_is_chosen_by_its_prefix_and_served_as_its_settings_say(
+    tiny_folder: Path,
+) -> None:
+    settings = Settings(
+        _env_file=None,  # type: ignore[call-arg]
+        model=f"transformers:{tiny_folder}",
+        quant="nf4",
+        double_quant=True,
+        context_window=256,
+        slots=2,
+    )
+    engine = await open_engine(settings)
+    try:
+        assert (engine.model, engine.context_window, engine.slots) == ("tiny", 256, 2)
+        prompt = await engine.prompt((Message("user", "Hello"),))
+        async for _ in engine.generate(asking(*prompt.tokens, max_tokens=3)):
+            pass
+    finally:
+        await engine.close()
