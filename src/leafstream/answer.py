@@ -28,14 +28,15 @@ BACKOFF_SECONDS = 0.2
 
 async def prepare(job: Job, engine: Engine) -> Prepared:
     """The prompt that fits and its plan. Raises InvalidRequest or EngineError."""
-    needed = await engine.count(least(job.schema)) if job.schema else 1
+    shortest = least(job.schema) if job.schema else ""
+    needed = await engine.count(shortest) if job.schema else 1
     budget = Budget(engine.context_window, job.ask.max_tokens, needed)
     budget.check_request()
     prompt, dropped = await _fitting(job.messages, budget, engine)
     plan = budget.plan(prompt.num_tokens, dropped_turns=dropped, estimated=prompt.estimated)
     if job.schema is None or not job.ask.soft_landing:
         return Prepared(prompt, plan, job.schema)
-    landing = land(job.schema, Room(plan.max_tokens, _chars_per_token(prompt)))
+    landing = land(job.schema, Room(plan.max_tokens, _chars_per_token(prompt), (shortest, needed)))
     if landing is None:
         return Prepared(prompt, plan, job.schema)
     plan = msgspec.structs.replace(plan, tightened=landing.tightened)

@@ -15,6 +15,12 @@ from leafstream.engines.remainder import remainder
 from leafstream.schema import Schema
 
 _VERBATIM = frozenset({"enum", "const", "properties", "required"})
+_VALUES = frozenset(
+    "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf pattern format propertyNames "
+    "patternProperties".split()
+)
+MAX_INTEGER = 2**53 - 1
+"""The largest that every reader of JSON holds exactly (RFC 8259, section 6)."""
 
 
 class Grammar(msgspec.Struct, frozen=True):
@@ -25,11 +31,17 @@ class Grammar(msgspec.Struct, frozen=True):
 
 
 def compile_grammar(schema: Schema) -> Grammar:
-    """The tightest grammar llguidance compiles: the whole schema, what it knows of it, or none."""
-    for exact in (True, False):
-        text = _text(schema.source, lenient=not exact)
+    """The tightest grammar llguidance compiles: the whole schema, what it knows of it, its shape.
+
+    What is left out is checked after generation.
+    """
+    exact = _text(schema.source, lenient=False)
+    if _compiles(exact):
+        return Grammar(exact, exact=True)
+    for source in (schema.source, _shape(schema.source)):
+        text = _text(source, lenient=True)
         if _compiles(text):
-            return Grammar(text, exact)
+            return Grammar(text, exact=False)
     return Grammar(None, exact=False)
 
 
@@ -46,10 +58,26 @@ def _text(source: RawSchema, *, lenient: bool) -> str:
     return f"%llguidance {{}}\nstart: %json {raw}"
 
 
-def _closed(raw: Any) -> Any:
-    """The schema with no members beside the declared ones, where it does not speak of others.
+def _shape(raw: Any) -> Any:
+    """The schema less its bounds of numbers and languages of strings."""
+    if isinstance(raw, list):
+        return [_shape(item) for item in raw]
+    if not isinstance(raw, dict):
+        return raw
+    kept = {
+        key: value if key in _VERBATIM else _shape(value)
+        for key, value in raw.items()
+        if key not in _VALUES
+    }
+    if isinstance(raw.get("properties"), dict):
+        kept["properties"] = {name: _shape(sub) for name, sub in raw["properties"].items()}
+    return kept
 
-    A schema allows what it does not forbid; a model that may invent members does so.
+
+def _closed(raw: Any) -> Any:
+    """The schema less what it allows only by not speaking of it: more members, endless integers.
+
+    A model that may invent members does so, and one that may write a digit more writes it.
     """
     if isinstance(raw, list):
         return [_closed(item) for item in raw]
@@ -62,7 +90,19 @@ def _closed(raw: Any) -> Any:
         kept["properties"] = {name: _closed(sub) for name, sub in raw["properties"].items()}
         if "patternProperties" not in raw:
             kept.setdefault("additionalProperties", False)
-    return kept
+    return _ending(kept) if kept.get("type") == "integer" else kept
+
+
+def _ending(raw: RawSchema) -> RawSchema:
+    """An integer's schema with both bounds."""
+    low = raw.get("exclusiveMinimum", raw.get("minimum"))
+    high = raw.get("exclusiveMaximum", raw.get("maximum"))
+    bounds: RawSchema = {}
+    if low is None and (high is None or high > -MAX_INTEGER):
+        bounds["minimum"] = -MAX_INTEGER
+    if high is None and (low is None or low < MAX_INTEGER):
+        bounds["maximum"] = MAX_INTEGER
+    return {**raw, **bounds}
 
 
 def _compiles(text: str) -> bool:
