@@ -19,7 +19,6 @@ from leafstream.engines.base import Chunk, Engine, Prompt
 from leafstream.errors import EngineError, EngineUnavailable, LeafstreamError
 from leafstream.events import Event, Noticed, Plan, Started
 from leafstream.landing import Room, land
-from leafstream.messages import Messages
 from leafstream.plan import Budget, droppable, without_oldest
 
 MAX_IDLE_CONTINUATIONS = 5
@@ -32,7 +31,7 @@ async def prepare(job: Job, engine: Engine) -> Prepared:
     needed = await engine.count(shortest) if job.schema else 1
     budget = Budget(engine.context_window, job.ask.max_tokens, needed)
     budget.check_request()
-    prompt, dropped = await _fitting(job.messages, budget, engine)
+    prompt, dropped = await _fitting(job, budget, engine)
     plan = budget.plan(prompt.num_tokens, dropped_turns=dropped, estimated=prompt.estimated)
     if job.schema is None or not job.ask.soft_landing:
         return Prepared(prompt, plan, job.schema)
@@ -43,17 +42,18 @@ async def prepare(job: Job, engine: Engine) -> Prepared:
     return Prepared(prompt, plan, landing.schema)
 
 
-async def _fitting(messages: Messages, budget: Budget, engine: Engine) -> tuple[Prompt, int]:
+async def _fitting(job: Job, budget: Budget, engine: Engine) -> tuple[Prompt, int]:
     """The prompt with the fewest turns dropped that leaves the room wanted, and how many."""
+    messages, template = job.messages, job.chat_template
     steps = droppable(messages)
-    prompt = await engine.prompt(messages)
+    prompt = await engine.prompt(messages, template)
     low, high = 0, 0 if budget.fits(prompt.num_tokens) else len(steps) - 1
     while low < high:  # a prompt shrinks with every turn that goes, so bisect
         middle = (low + high) // 2
-        shorter = await engine.prompt(without_oldest(messages, steps[middle]))
+        shorter = await engine.prompt(without_oldest(messages, steps[middle]), template)
         low, high = (low, middle) if budget.fits(shorter.num_tokens) else (middle + 1, high)
     if low:
-        prompt = await engine.prompt(without_oldest(messages, steps[low]))
+        prompt = await engine.prompt(without_oldest(messages, steps[low]), template)
     return prompt, steps[low]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -12,6 +13,7 @@ from leafstream.canonical import RawSchema
 from leafstream.errors import InvalidRequest, NotFound, SetupError
 from leafstream.messages import Message, Messages
 from leafstream.pointer import Json, join
+from leafstream.prompt import ChatTemplate
 from leafstream.sampling import Sampling
 from leafstream.schema import Schema
 
@@ -29,11 +31,12 @@ class Assistant:
 
     `answer` is a Pydantic model, a JSON schema, or str for plain text. `input` is the Pydantic
     model of what a caller gives. `prompt` makes the user's turn of it: a format string over its
-    fields, or a function; without one, a line per field. Raises UnsupportedSchema for an answer
-    type that leafstream does not serve.
+    fields, or a function; without one, a line per field. `chat_template` is Jinja (a Path: of a
+    file) to use instead of the model's own. Raises UnsupportedSchema for an answer type that
+    leafstream does not serve, SetupError for a template that drops a turn.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - they are the words of a declaration
         self,
         answer: type[BaseModel] | type[str] | RawSchema = str,
         *,
@@ -41,10 +44,12 @@ class Assistant:
         input: type[BaseModel] = TextInput,  # noqa: A002
         prompt: str | Callable[[Any], str] | None = None,
         sampling: Sampling | None = None,
+        chat_template: str | Path | None = None,
     ) -> None:
         self.instructions = instructions.strip()
         self.input = input
         self.sampling = sampling or Sampling()
+        self.chat_template = _template(chat_template)
         self._prompt = prompt
         self._model = answer if isinstance(answer, type) and answer is not str else None
         self.schema = _schema(answer)
@@ -116,6 +121,19 @@ def _schema(answer: type | RawSchema) -> Schema | None:
     if isinstance(answer, type) and issubclass(answer, BaseModel):
         return Schema.parse(answer.model_json_schema())
     raise SetupError(f"an answer type is a Pydantic model, a JSON schema or str, not {answer!r}")
+
+
+def _template(given: str | Path | None) -> str | None:
+    if isinstance(given, Path):
+        try:
+            given = given.read_text()
+        except OSError as error:
+            raise SetupError(
+                f"the chat template {given} cannot be read: {error.strerror}"
+            ) from None
+    if given is not None:
+        ChatTemplate(given)
+    return given
 
 
 def _shown(item: Json) -> str:

@@ -50,6 +50,7 @@ class Job(msgspec.Struct, frozen=True):
     messages: Messages
     schema: Schema | None
     check: Check
+    chat_template: str | None = None
 
 
 class Prepared(msgspec.Struct, frozen=True):

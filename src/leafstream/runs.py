@@ -139,7 +139,8 @@ class Runs:
         assistant = Assistant() if ask.schema is None else inline(ask.schema)
         if ask.assistant is not None:
             assistant = find(self._assistants, ask.assistant)
-        return Job(answer, ask, ask.messages, assistant.schema, assistant.errors)
+        template = assistant.chat_template
+        return Job(answer, ask, ask.messages, assistant.schema, assistant.errors, template)
 
     async def opening(self, answer: str, owner: str = "") -> Opening:
         """What was asked. Raises NotFound where there is no such answer of this owner."""

@@ -80,8 +80,12 @@ class Engine(Protocol):
     @property
     def slots(self) -> int: ...
 
-    async def prompt(self, messages: Messages) -> Prompt:
-        """The messages under the chat template, counted. Control tokens in them are text."""
+    async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
+        """The messages under the chat template, counted. Control tokens in them are text.
+
+        `template` is Jinja instead of the model's own; raises EngineRefused where the engine
+        cannot apply it.
+        """
         ...
 
     async def count(self, text: str) -> int:

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx2
 import msgspec
@@ -22,12 +22,18 @@ import msgspec
 from leafstream.engines import thread
 from leafstream.engines.base import Chunk, Generation, Prompt
 from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
-from leafstream.errors import EngineError, EngineRefused, EngineUnavailable, SetupError
-from leafstream.events import Usage
+from leafstream.engines.llamacpp_wire import (
+    Part,
+    decode_part,
+    engine_errors,
+    refusal,
+    sampling_payload,
+    told_usage,
+)
+from leafstream.errors import EngineUnavailable, SetupError
 from leafstream.messages import Message, Messages
 from leafstream.models.gguf import Header, read_header
 from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
-from leafstream.sampling import Sampling
 from leafstream.schema import Schema
 
 DEFAULT_WINDOW = 4096
@@ -49,50 +55,6 @@ class LlamaCppOptions(msgspec.Struct, frozen=True):
     gpu_layers: int = -1
 
 
-class _LogProb(msgspec.Struct, frozen=True):
-    id: int
-
-
-class _LogProbs(msgspec.Struct, frozen=True):
-    content: list[_LogProb]
-
-
-class _Choice(msgspec.Struct, frozen=True):
-    text: str = ""
-    logprobs: _LogProbs | None = None
-    finish_reason: Literal["stop", "length"] | None = None
-
-
-class _PromptDetails(msgspec.Struct, frozen=True):
-    cached_tokens: int = 0
-
-
-class _Usage(msgspec.Struct, frozen=True):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _PromptDetails = _PromptDetails()
-
-
-class _Error(msgspec.Struct, frozen=True):
-    message: str = "no reason given"
-    type: str = ""
-
-
-class _Timings(msgspec.Struct, frozen=True):
-    predicted_n: int = 0
-    cache_n: int = 0
-
-
-class _Answer(msgspec.Struct, frozen=True):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    timings: _Timings = _Timings()
-    error: _Error | None = None
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
-
-
 class LlamaCppEngine:
     """One GGUF model in this process. Made by `open`."""
 
@@ -104,6 +66,7 @@ class LlamaCppEngine:
         self._model = options.name or "llama.cpp"
         self._control = ControlTokens(header.control_tokens)
         self._template = template_of(header, options)
+        self._templates: dict[str, ChatTemplate] = {}
         self._bos = header.bos_token if header.add_bos else None
         self._grammars: dict[Schema, Grammar] = {}
         self._threads = ThreadPoolExecutor(options.slots, thread_name_prefix="llama")
@@ -146,11 +109,18 @@ class LlamaCppEngine:
     def slots(self) -> int:
         return self._slots
 
-    async def prompt(self, messages: Messages) -> Prompt:
+    async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
         clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
-        text = self._template.render(clean)
+        text = self._chat_template(template).render(clean)
         tokens = await self._tokenize(text, special=True)
         return Prompt(messages=clean, num_tokens=len(tokens), tokens=tokens)
+
+    def _chat_template(self, source: str | None) -> ChatTemplate:
+        if source is None:
+            return self._template
+        if source not in self._templates:  # as many as there are assistants that bring one
+            self._templates[source] = self._template.with_source(source)
+        return self._templates[source]
 
     async def count(self, text: str) -> int:
         return len(await self._tokenize(text, special=False))
@@ -192,7 +162,7 @@ class LlamaCppEngine:
         finish, told = None, 0
         async with contextlib.aclosing(thread.stream(self._threads, call)) as answers:
             async for raw in answers:
-                answer = _decode_answer(raw)
+                answer = decode_part(raw)
                 chunk = await self._chunk(answer, answer.timings.predicted_n - told)
                 told = max(told, answer.timings.predicted_n)
                 finish = chunk.finish or finish
@@ -201,16 +171,16 @@ class LlamaCppEngine:
         if finish is None:
             raise EngineUnavailable("llama.cpp ended a stream before its finish reason")
 
-    async def _chunk(self, answer: _Answer, num_tokens: int) -> Chunk:
+    async def _chunk(self, answer: Part, num_tokens: int) -> Chunk:
         if answer.error is not None:
-            raise _refused(answer.error)
+            raise refusal(answer.error)
         if not answer.choices:
             return Chunk("")
         choice = answer.choices[0]
         tokens = tuple(item.id for item in choice.logprobs.content) if choice.logprobs else ()
         if len(tokens) != num_tokens:
             tokens = await self._spelled(choice.text, num_tokens, tokens)
-        usage, cached = _usage(answer.usage), answer.timings.cache_n
+        usage, cached = told_usage(answer.usage), answer.timings.cache_n
         return Chunk(choice.text, num_tokens, tokens, choice.finish_reason, usage, cached)
 
     async def _spelled(self, text: str, num_tokens: int, last: tuple[int, ...]) -> tuple[int, ...]:
@@ -228,7 +198,7 @@ class LlamaCppEngine:
                 return put(raw) or self._closing
 
             # A callback's exceptions are lost in C++; a truthy return cancels.
-            with _engine_errors():
+            with engine_errors():
                 self._server.handle_completions(payload, heard)
 
         return call
@@ -246,7 +216,7 @@ class LlamaCppEngine:
             "timings_per_token": True,
             # Calls back while a prompt is read, so that it can be cancelled then.
             "return_progress": True,
-            **_sampling(generation.sampling),
+            **sampling_payload(generation.sampling),
         }
         grammar = self._grammar_text(generation)
         if grammar is not None:
@@ -347,54 +317,3 @@ def kv_bytes_per_token(header: Header) -> int:
 def _warm_up(server: Any) -> None:
     # Also avoids a hang in the library when a server is closed before its first request.
     server.handle_completions('{"prompt": "a", "n_predict": 1}', lambda _: False)
-
-
-def _usage(usage: _Usage | None) -> Usage | None:
-    if usage is None:
-        return None
-    cached = usage.prompt_tokens_details.cached_tokens
-    return Usage(usage.prompt_tokens, usage.completion_tokens, cached)
-
-
-def _refused(error: _Error) -> EngineError:
-    if error.type in ("invalid_request_error", "exceed_context_size_error"):
-        return EngineRefused(f"llama.cpp refuses the request: {error.message}")
-    return EngineError(f"llama.cpp failed: {error.message}")
-
-
-@contextlib.contextmanager
-def _engine_errors() -> Any:
-    try:
-        yield
-    except ValueError as error:
-        raise EngineRefused(f"llama.cpp refuses the request: {error}") from None
-    except RuntimeError as error:
-        raise EngineError(f"llama.cpp failed: {error}") from None
-
-
-_NAMES = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "repetition_penalty": "repeat_penalty",
-    "seed": "seed",
-}
-
-
-def _sampling(sampling: Sampling) -> dict[str, Any]:
-    given = {theirs: getattr(sampling, ours) for ours, theirs in _NAMES.items()}
-    payload: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if sampling.stop:
-        payload["stop"] = list(sampling.stop)
-    if sampling.no_repeat_ngram_size is not None:
-        # DRY with a penalty beyond any logit is a ban, here of the token that would complete an
-        # n-gram for the second time. A breaker that never occurs: by default quotes reset it.
-        payload |= {
-            "dry_multiplier": 1000.0,
-            "dry_base": 1.0,
-            "dry_allowed_length": sampling.no_repeat_ngram_size - 1,
-            "dry_penalty_last_n": -1,
-            "dry_sequence_breakers": ["\u0001"],
-        }
-    return payload

@@ -15,6 +15,7 @@ from leafstream.engines.base import Chunk, Generation, Prompt
 from leafstream.errors import EngineError
 from leafstream.events import Usage
 from leafstream.messages import Messages
+from leafstream.prompt import ChatTemplate
 from leafstream.schema import Schema
 
 Script = str | Sequence[str] | Callable[[Generation], str | Sequence[str]]
@@ -59,8 +60,10 @@ class ScriptedEngine:
     def slots(self) -> int:
         return self._play.slots
 
-    async def prompt(self, messages: Messages) -> Prompt:
+    async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
         num_tokens = sum(2 + len(tokens_of(message.content)) for message in messages)
+        if template is not None:
+            num_tokens = len(tokens_of(ChatTemplate(template).render(messages)))
         return Prompt(messages=messages, num_tokens=num_tokens)
 
     async def count(self, text: str) -> int:

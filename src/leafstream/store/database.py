@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from leafstream.errors import SetupError
+from leafstream.errors import SetupError, StoreUnavailable
+
+logger = logging.getLogger("leafstream.store")
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _DRIVERS["postgres"] = _DRIVERS["postgresql"]
@@ -37,6 +42,17 @@ async def open_engine(given: str) -> AsyncEngine:
             f"{getattr(error, 'orig', None) or error}; check LEAFSTREAM_DATABASE_URL"
         ) from None
     return engine
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Makes what the database or its driver raises ours. Raises StoreUnavailable."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        reason = getattr(error, "orig", None) or error
+        logger.warning("the database failed: %s", reason)
+        raise StoreUnavailable("the database cannot be used at the moment; try again") from error
 
 
 def _url(given: str) -> URL:

@@ -1,0 +1,108 @@
+"""What llama.cpp's completion endpoint takes and sends, and its errors as ours."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import msgspec
+
+from leafstream.errors import EngineError, EngineRefused
+from leafstream.events import Usage
+from leafstream.sampling import Sampling
+
+
+class _LogProb(msgspec.Struct, frozen=True):
+    id: int
+
+
+class _LogProbs(msgspec.Struct, frozen=True):
+    content: list[_LogProb]
+
+
+class _Choice(msgspec.Struct, frozen=True):
+    text: str = ""
+    logprobs: _LogProbs | None = None
+    finish_reason: Literal["stop", "length"] | None = None
+
+
+class _PromptDetails(msgspec.Struct, frozen=True):
+    cached_tokens: int = 0
+
+
+class _Usage(msgspec.Struct, frozen=True):
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    prompt_tokens_details: _PromptDetails = _PromptDetails()
+
+
+class _Error(msgspec.Struct, frozen=True):
+    message: str = "no reason given"
+    type: str = ""
+
+
+class _Timings(msgspec.Struct, frozen=True):
+    predicted_n: int = 0
+    cache_n: int = 0
+
+
+class Part(msgspec.Struct, frozen=True):
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    timings: _Timings = _Timings()
+    error: _Error | None = None
+
+
+decode_part = msgspec.json.Decoder(Part).decode
+
+
+def told_usage(usage: _Usage | None) -> Usage | None:
+    if usage is None:
+        return None
+    cached = usage.prompt_tokens_details.cached_tokens
+    return Usage(usage.prompt_tokens, usage.completion_tokens, cached)
+
+
+def refusal(error: _Error) -> EngineError:
+    if error.type in ("invalid_request_error", "exceed_context_size_error"):
+        return EngineRefused(f"llama.cpp refuses the request: {error.message}")
+    return EngineError(f"llama.cpp failed: {error.message}")
+
+
+@contextlib.contextmanager
+def engine_errors() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise EngineRefused(f"llama.cpp refuses the request: {error}") from None
+    except RuntimeError as error:
+        raise EngineError(f"llama.cpp failed: {error}") from None
+
+
+_NAMES = {
+    "temperature": "temperature",
+    "top_p": "top_p",
+    "top_k": "top_k",
+    "min_p": "min_p",
+    "repetition_penalty": "repeat_penalty",
+    "seed": "seed",
+}
+
+
+def sampling_payload(sampling: Sampling) -> dict[str, Any]:
+    given = {theirs: getattr(sampling, ours) for ours, theirs in _NAMES.items()}
+    payload: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if sampling.stop:
+        payload["stop"] = list(sampling.stop)
+    if sampling.no_repeat_ngram_size is not None:
+        # DRY with a penalty beyond any logit is a ban, here of the token that would complete an
+        # n-gram for the second time. A breaker that never occurs: by default quotes reset it.
+        payload |= {
+            "dry_multiplier": 1000.0,
+            "dry_base": 1.0,
+            "dry_allowed_length": sampling.no_repeat_ngram_size - 1,
+            "dry_penalty_last_n": -1,
+            "dry_sequence_breakers": ["\u0001"],
+        }
+    return payload
