@@ -23,6 +23,7 @@ from leafstream.engines import thread
 from leafstream.engines.base import Chunk, Generation, Prompt
 from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
 from leafstream.engines.llamacpp_wire import (
+    Choice,
     Part,
     decode_part,
     engine_errors,
@@ -76,6 +77,7 @@ class LlamaCppEngine:
             timeout=60,
         )
         self._closing = False
+        self._pieces = header.pieces
         self._spellings: dict[str, tuple[int, ...]] = {}
 
     @classmethod
@@ -177,20 +179,26 @@ class LlamaCppEngine:
         if not answer.choices:
             return Chunk("")
         choice = answer.choices[0]
-        tokens = tuple(item.id for item in choice.logprobs.content) if choice.logprobs else ()
+        tokens = self._ids(choice, num_tokens)
         if len(tokens) != num_tokens:
             tokens = await self._spelled(choice.text, num_tokens, tokens)
         usage, cached = told_usage(answer.usage), answer.timings.cache_n
         return Chunk(choice.text, num_tokens, tokens, choice.finish_reason, usage, cached)
 
+    def _ids(self, choice: Choice, num_tokens: int) -> tuple[int, ...]:
+        if choice.logprobs is not None:
+            return tuple(item.id for item in choice.logprobs.content)
+        piece = self._pieces.get(choice.text) if num_tokens == 1 else None
+        return () if piece is None else (piece,)
+
     async def _spelled(self, text: str, num_tokens: int, last: tuple[int, ...]) -> tuple[int, ...]:
-        """The ids of a character of several tokens, of which llama.cpp tells only the last."""
+        """The ids of a character of several tokens, of which `last` are known."""
         if text not in self._spellings:
             if len(self._spellings) > 16_384:
                 self._spellings.clear()
             self._spellings[text] = await self._tokenize(text, special=False) if text else ()
         tokens = self._spellings[text]
-        return tokens if len(tokens) == num_tokens and tokens[-1:] == last[-1:] else ()
+        return tokens if len(tokens) == num_tokens and (not last or tokens[-1] == last[-1]) else ()
 
     def _completion(self, payload: str) -> thread.Blocking[str]:
         def call(put: Callable[[str], bool]) -> None:
@@ -211,13 +219,14 @@ class LlamaCppEngine:
             "n_predict": generation.max_tokens,
             "stream": True,
             "cache_prompt": True,
-            # Token ids, which continuing at a token's border needs, come with these only.
-            "logprobs": 1,
             "timings_per_token": True,
             # Calls back while a prompt is read, so that it can be cancelled then.
             "return_progress": True,
             **sampling_payload(generation.sampling),
         }
+        if not self._pieces:
+            # Continuing at a token's border needs ids. They come with these only, at 0.3 ms each.
+            payload["logprobs"] = 1
         grammar = self._grammar_text(generation)
         if grammar is not None:
             payload["grammar"] = grammar

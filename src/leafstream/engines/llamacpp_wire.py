@@ -21,7 +21,7 @@ class _LogProbs(msgspec.Struct, frozen=True):
     content: list[_LogProb]
 
 
-class _Choice(msgspec.Struct, frozen=True):
+class Choice(msgspec.Struct, frozen=True):
     text: str = ""
     logprobs: _LogProbs | None = None
     finish_reason: Literal["stop", "length"] | None = None
@@ -48,7 +48,7 @@ class _Timings(msgspec.Struct, frozen=True):
 
 
 class Part(msgspec.Struct, frozen=True):
-    choices: list[_Choice] = []
+    choices: list[Choice] = []
     usage: _Usage | None = None
     timings: _Timings = _Timings()
     error: _Error | None = None
