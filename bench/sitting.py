@@ -37,7 +37,7 @@ async def sitting(
     engine = await LlamaCppEngine.open(path, options or LlamaCppOptions(name="smollm2-135m"))
     with tempfile.TemporaryDirectory() as folder:
         given = {"database_url": f"sqlite:///{folder}/bench.db", **settings}
-        read = Settings(_env_file=None, **given)
+        read = Settings(_env_file=None, **given)  # type: ignore[call-arg]
         store = await Conversations.open(read.database)
         app = LeafstreamApp(read, engine, Served(CHAT), store)
         async with Listening(app) as url:
