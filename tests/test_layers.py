@@ -23,11 +23,11 @@ LAYERS = [
     ],
     ["prompt", "plan", "landing", "assistant", "ask", "keys", "decoder", "models"],
     ["engines", "engine_choice"],
-    ["draft", "answer"],
+    ["draft", "answer", "explain"],
     ["log", "store"],
     ["slots", "writer", "runs", "rounds"],
     ["faces", "served", "app", "server"],
-    ["client", "reporting", "terminal", "commands", "cli", "__main__", "apps"],
+    ["client", "reporting", "terminal", "explained", "commands", "cli", "__main__", "apps"],
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names}
 FILES = sorted(path for path in SOURCE.rglob("*.py") if path != SOURCE / "__init__.py")

@@ -20,6 +20,7 @@ from leafstream.errors import EngineError, EngineUnavailable, LeafstreamError
 from leafstream.events import Event, Noticed, Plan, Started
 from leafstream.landing import Room, land
 from leafstream.plan import Budget, droppable, without_oldest
+from leafstream.sampling import refuse_unsupported
 
 MAX_IDLE_CONTINUATIONS = 5
 BACKOFF_SECONDS = 0.2
@@ -27,6 +28,7 @@ BACKOFF_SECONDS = 0.2
 
 async def prepare(job: Job, engine: Engine) -> Prepared:
     """The prompt that fits and its plan. Raises InvalidRequest or EngineError."""
+    refuse_unsupported(job.ask.sampling, engine.settings, engine.model)
     shortest = least(job.schema) if job.schema else ""
     needed = await engine.count(shortest) if job.schema else 1
     budget = Budget(engine.context_window, job.ask.max_tokens, needed)

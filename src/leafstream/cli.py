@@ -6,7 +6,7 @@ import sys
 
 import typer
 
-from leafstream.commands import asking, keys, serving
+from leafstream.commands import asking, explaining, keys, serving
 from leafstream.errors import LeafstreamError, SetupError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command()(serving.serve)
 app.command(context_settings=_FIELDS_ARE_OPTIONS)(asking.ask)
 app.command()(asking.chat)
 app.add_typer(keys.app, name="keys")
+app.command(context_settings=_FIELDS_ARE_OPTIONS)(explaining.explain)
 
 
 @app.command()

@@ -117,7 +117,7 @@ async def test_a_database_that_fails_is_told_with_a_status_and_the_server_goes_o
         assert response.status_code == 503
         assert response.json()["error"]["code"] == "store_unavailable"
         await served.app.store.close()
-        for file in tmp_path.glob("test.db*"):
-            file.unlink()
+        for name in ("test.db", "test.db-wal", "test.db-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
         (tmp_path / "away.db").rename(tmp_path / "test.db")
         assert (await served.http.get(f"/v1/conversations/{conversation}")).status_code == 200

@@ -6,6 +6,7 @@ says nothing; so what does not compile here is never handed over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -38,7 +39,7 @@ def compile_grammar(schema: Schema) -> Grammar:
     exact = _text(schema.source, lenient=False)
     if _compiles(exact):
         return Grammar(exact, exact=True)
-    for source in (schema.source, _shape(schema.source)):
+    for source in (schema.source, _shape(schema.source, _is_expressed), _shape(schema.source)):
         text = _text(source, lenient=True)
         if _compiles(text):
             return Grammar(text, exact=False)
@@ -58,19 +59,26 @@ def _text(source: RawSchema, *, lenient: bool) -> str:
     return f"%llguidance {{}}\nstart: %json {raw}"
 
 
-def _shape(raw: Any) -> Any:
-    """The schema less its bounds of numbers and languages of strings."""
+def _is_expressed(raw: RawSchema, key: str) -> bool:
+    """Whether llguidance knows what a keyword says here, looked at alone."""
+    alone = {name: raw[name] for name in ("type", key) if name in raw}
+    return _compiles(_text({"anyOf": [alone]}, lenient=False))
+
+
+def _shape(raw: Any, is_kept: Callable[[RawSchema, str], bool] = lambda *_: False) -> Any:
+    """The schema less its bounds of numbers and languages of strings, but for those to be kept."""
     if isinstance(raw, list):
-        return [_shape(item) for item in raw]
+        return [_shape(item, is_kept) for item in raw]
     if not isinstance(raw, dict):
         return raw
     kept = {
-        key: value if key in _VERBATIM else _shape(value)
+        key: value if key in _VERBATIM else _shape(value, is_kept)
         for key, value in raw.items()
-        if key not in _VALUES
+        if key not in _VALUES or is_kept(raw, key)
     }
-    if isinstance(raw.get("properties"), dict):
-        kept["properties"] = {name: _shape(sub) for name, sub in raw["properties"].items()}
+    for key in ("properties", "patternProperties"):
+        if key in kept:
+            kept[key] = {name: _shape(sub, is_kept) for name, sub in raw[key].items()}
     return kept
 
 

@@ -11,7 +11,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ import msgspec
 
 from leafstream.engines import thread
 from leafstream.engines.base import Chunk, Generation, Prompt
+from leafstream.engines.dry import SETTINGS, sampling_fields
 from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
 from leafstream.engines.llamacpp_wire import (
     Choice,
@@ -28,8 +29,8 @@ from leafstream.engines.llamacpp_wire import (
     decode_part,
     engine_errors,
     refusal,
-    sampling_payload,
     told_usage,
+    whole_pieces,
 )
 from leafstream.errors import EngineUnavailable, SetupError
 from leafstream.messages import Message, Messages
@@ -111,11 +112,23 @@ class LlamaCppEngine:
     def slots(self) -> int:
         return self._slots
 
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return SETTINGS
+
     async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
-        clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
-        text = self._chat_template(template).render(clean)
+        clean, text = self._rendered(messages, template)
         tokens = await self._tokenize(text, special=True)
         return Prompt(messages=clean, num_tokens=len(tokens), tokens=tokens)
+
+    async def legible(self, messages: Messages, template: str | None = None) -> list[str]:
+        _, text = self._rendered(messages, template)
+        found = await self._post_tokenize(text, special=True, with_pieces=True)
+        return whole_pieces([token["piece"] for token in found])
+
+    def _rendered(self, messages: Messages, template: str | None) -> tuple[Messages, str]:
+        clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
+        return clean, self._chat_template(template).render(clean)
 
     def _chat_template(self, source: str | None) -> ChatTemplate:
         if source is None:
@@ -146,17 +159,19 @@ class LlamaCppEngine:
         return self._grammars[schema]
 
     async def _tokenize(self, text: str, *, special: bool) -> tuple[int, ...]:
-        if not text:
-            return ()
+        return tuple(await self._post_tokenize(text, special=special)) if text else ()
+
+    async def _post_tokenize(self, text: str, *, special: bool, **more: bool) -> list[Any]:
         # The template writes its own BOS; a model that wants one gets it where it did not.
         add_bos = special and self._bos is not None and not text.startswith(self._bos)
-        body = {"content": text, "parse_special": special, "add_special": add_bos}
+        body = {"content": text, "parse_special": special, "add_special": add_bos, **more}
         try:
             response = await self._http.post("/tokenize", json=body)
             response.raise_for_status()
         except httpx2.HTTPError as error:
             raise EngineUnavailable(f"llama.cpp does not answer: {error!r}") from None
-        return tuple(response.json()["tokens"])
+        found: list[Any] = response.json()["tokens"]
+        return found
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Chunk, None]:
         payload = msgspec.json.encode(await self._payload(generation)).decode()
@@ -222,7 +237,7 @@ class LlamaCppEngine:
             "timings_per_token": True,
             # Calls back while a prompt is read, so that it can be cancelled then.
             "return_progress": True,
-            **sampling_payload(generation.sampling),
+            **sampling_fields(generation.sampling),
         }
         if not self._pieces:
             # Continuing at a token's border needs ids. They come with these only, at 0.3 ms each.

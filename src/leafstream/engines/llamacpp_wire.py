@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from leafstream.errors import EngineError, EngineRefused
 from leafstream.events import Usage
-from leafstream.sampling import Sampling
 
 
 class _LogProb(msgspec.Struct, frozen=True):
@@ -80,29 +79,14 @@ def engine_errors() -> Iterator[None]:
         raise EngineError(f"llama.cpp failed: {error}") from None
 
 
-_NAMES = {
-    "temperature": "temperature",
-    "top_p": "top_p",
-    "top_k": "top_k",
-    "min_p": "min_p",
-    "repetition_penalty": "repeat_penalty",
-    "seed": "seed",
-}
-
-
-def sampling_payload(sampling: Sampling) -> dict[str, Any]:
-    given = {theirs: getattr(sampling, ours) for ours, theirs in _NAMES.items()}
-    payload: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if sampling.stop:
-        payload["stop"] = list(sampling.stop)
-    if sampling.no_repeat_ngram_size is not None:
-        # DRY with a penalty beyond any logit is a ban, here of the token that would complete an
-        # n-gram for the second time. A breaker that never occurs: by default quotes reset it.
-        payload |= {
-            "dry_multiplier": 1000.0,
-            "dry_base": 1.0,
-            "dry_allowed_length": sampling.no_repeat_ngram_size - 1,
-            "dry_penalty_last_n": -1,
-            "dry_sequence_breakers": ["\u0001"],
-        }
-    return payload
+def whole_pieces(told: list[str | list[int]]) -> list[str]:
+    """Tokens as text, of which llama.cpp tells the bytes where they are no whole characters."""
+    pieces, begun = [], b""
+    for piece in told:
+        begun += piece.encode() if isinstance(piece, str) else bytes(piece)
+        try:
+            text, begun = begun.decode(), b""
+        except UnicodeDecodeError:
+            text = ""
+        pieces.append(text)
+    return pieces

@@ -7,7 +7,7 @@ can be told to wait, to fail and to cap its answers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -16,6 +16,7 @@ from leafstream.errors import EngineError
 from leafstream.events import Usage
 from leafstream.messages import Messages
 from leafstream.prompt import ChatTemplate
+from leafstream.sampling import Sampling
 from leafstream.schema import Schema
 
 Script = str | Sequence[str] | Callable[[Generation], str | Sequence[str]]
@@ -39,6 +40,7 @@ class Play(msgspec.Struct, frozen=True):
     slots: int = 4
     context_window: int = 2048
     constrains: bool = True
+    settings: tuple[str, ...] = Sampling.__struct_fields__
 
 
 class ScriptedEngine:
@@ -59,6 +61,10 @@ class ScriptedEngine:
     @property
     def slots(self) -> int:
         return self._play.slots
+
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return {name: name for name in self._play.settings}
 
     async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
         num_tokens = sum(2 + len(tokens_of(message.content)) for message in messages)
