@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from leafstream.engines.base import Generation
 from leafstream.engines.scripted import Play, ScriptedEngine
 from leafstream.events import Failed, Finished, Noticed
@@ -22,17 +24,40 @@ async def test_a5_a6_whatever_the_engine_raises_is_one_failed_event_at_the_end(
     assert sum(kind in ("finished", "failed", "cancelled") for kind in kinds(events)) == 1
 
 
-async def test_b1_a_text_that_the_model_goes_round_in_ends_early_valid_and_told(
-    tmp_path: Path,
+@pytest.mark.parametrize("raw", [". " * 200, "." * 400, "no no no no " * 100])
+async def test_a7_an_engine_that_raves_outside_its_grammar_is_failed_and_never_hangs(
+    tmp_path: Path, raw: str
 ) -> None:
-    engine = ScriptedEngine('{"said": "' + "eco-friendly, " * 500)
-    async with house(tmp_path, engine, ASSISTANTS) as served:
+    # So llama.cpp goes on where its logits are not finite: its grammar gives up, its sampler not.
+    async with house(tmp_path, ScriptedEngine(raw), ASSISTANTS) as served:
+        events = await served.stream(ask("said"))
+        assert served.app.runs.num_free_slots == 4
+    failed = events[-1][1]
+    assert isinstance(failed, Failed)
+    assert failed.code == "invalid_answer"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        '{"said": "' + "eco-friendly, " * 500,
+        '{"said":' + " " * 5000,
+        '{"said": "' + "\\n" * 2000,
+        '{"said": "' + "가" * 3000,
+    ],
+)
+async def test_b1_what_a_grammar_allows_without_end_is_ended_early_valid_and_told(
+    tmp_path: Path, raw: str
+) -> None:
+    async with house(tmp_path, ScriptedEngine(raw), ASSISTANTS) as served:
         events = await served.stream(ask("said"))
     finished = events[-1][1]
     assert isinstance(finished, Finished)
     assert finished.finish == "runaway"
-    assert any(isinstance(e, Noticed) and e.code == "runaway_stopped" for _, e in events)
-    assert finished.usage.completion_tokens < 150
+    assert not finished.complete
+    assert ASSISTANTS["said"].errors(finished.value) == []
+    assert "runaway_stopped" in [e.code for _, e in events if isinstance(e, Noticed)]
+    assert finished.usage.completion_tokens < 200
 
 
 async def test_b2_a_wrong_value_is_written_again_once_from_before_it(tmp_path: Path) -> None:

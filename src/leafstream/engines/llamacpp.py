@@ -28,11 +28,12 @@ from leafstream.engines.llamacpp_wire import (
     Part,
     decode_part,
     engine_errors,
+    is_finite,
     refusal,
     told_usage,
     whole_pieces,
 )
-from leafstream.errors import EngineUnavailable, SetupError
+from leafstream.errors import EngineError, EngineUnavailable, SetupError
 from leafstream.messages import Message, Messages
 from leafstream.models.gguf import Header, read_header
 from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
@@ -94,7 +95,7 @@ class LlamaCppEngine:
         try:
             server = await asyncio.to_thread(_load, path, header, folder, options)
             engine = cls(server, header, folder, options)
-            await asyncio.to_thread(_warm_up, server)
+            await asyncio.to_thread(_warm_up, server, path)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -191,6 +192,8 @@ class LlamaCppEngine:
     async def _chunk(self, answer: Part, num_tokens: int) -> Chunk:
         if answer.error is not None:
             raise refusal(answer.error)
+        if not is_finite(answer):
+            raise EngineError("the model's probabilities are no numbers any more")
         if not answer.choices:
             return Chunk("")
         choice = answer.choices[0]
@@ -338,6 +341,13 @@ def kv_bytes_per_token(header: Header) -> int:
     return (header.num_layers or 0) * heads * (key + value) * 2
 
 
-def _warm_up(server: Any) -> None:
+def _warm_up(server: Any, path: Path) -> None:
     # Also avoids a hang in the library when a server is closed before its first request.
-    server.handle_completions('{"prompt": "a", "n_predict": 1}', lambda _: False)
+    heard: list[str] = []
+    payload = '{"prompt": "a", "n_predict": 1, "logprobs": 1}'
+    server.handle_completions(payload, heard.append)  # None goes on
+    if not all(is_finite(decode_part(raw)) for raw in heard):
+        raise SetupError(
+            f"{path} writes with probabilities that are no numbers: its tensors are damaged or "
+            "overflow; fetch it again, or take another quantization of the model"
+        )

@@ -13,7 +13,10 @@ from leafstream.events import Usage
 
 
 class _LogProb(msgspec.Struct, frozen=True):
+    """JSON has no word for what is not finite: llama.cpp writes null."""
+
     id: int
+    logprob: float | None = None
 
 
 class _LogProbs(msgspec.Struct, frozen=True):
@@ -61,6 +64,12 @@ def told_usage(usage: _Usage | None) -> Usage | None:
         return None
     cached = usage.prompt_tokens_details.cached_tokens
     return Usage(usage.prompt_tokens, usage.completion_tokens, cached)
+
+
+def is_finite(part: Part) -> bool:
+    """Whether the probabilities told, where there are any, are numbers."""
+    told = [choice.logprobs.content for choice in part.choices if choice.logprobs]
+    return all(item.logprob is not None for content in told for item in content)
 
 
 def refusal(error: _Error) -> EngineError:
