@@ -1,6 +1,7 @@
 """TTFT of the turns of one conversation, beside the same prompts read without the prefix cache.
 
-Three other conversations under the same instructions have a turn between any two of its turns.
+Seven other conversations under the same instructions have a turn between any two of its turns: more
+than there are slots.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bench.sitting import Sitting, row, sitting
 from leafstream.client import Client
 from leafstream.events import Finished, Started, TextAppended
 
-TURNS, OTHERS, TOKENS, REPEATS = 10, 3, 24, 3
+TURNS, OTHERS, TOKENS, REPEATS = 10, 7, 24, 3
 QUESTION = "Turn {n} of conversation {who}: tell me one more thing about cups, mugs and glasses."
 SHOWN = (1, 5, 10)
 
