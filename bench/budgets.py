@@ -28,6 +28,8 @@ import msgspec
 from bench.cases import CASES, Case
 from leafstream.app import LeafstreamApp
 from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
+from leafstream.log import Log
+from leafstream.log.memory import MemoryStorage
 from leafstream.models.fetch import cache_folder, resolve
 from leafstream.schema import Schema
 from leafstream.served import Served
@@ -209,7 +211,7 @@ async def _client(
         soft_landing=soft_landing,
     )
     store = await Conversations.open(settings.database)
-    app = LeafstreamApp(settings, engine, Served({}), store)
+    app = LeafstreamApp(settings, engine, Served({}), store, Log(MemoryStorage()))
     async with (
         Listening(app) as url,
         httpx2.AsyncClient(base_url=url, timeout=1200, trust_env=False) as http,

@@ -12,6 +12,8 @@ import msgspec
 from leafstream import Assistant
 from leafstream.app import LeafstreamApp
 from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
+from leafstream.log import Log
+from leafstream.log.choice import open_storage
 from leafstream.models.fetch import cache_folder, resolve
 from leafstream.sampling import Sampling
 from leafstream.served import Served
@@ -39,7 +41,9 @@ async def sitting(
         given = {"database_url": f"sqlite:///{folder}/bench.db", **settings}
         read = Settings(_env_file=None, **given)  # type: ignore[call-arg]
         store = await Conversations.open(read.database)
-        app = LeafstreamApp(read, engine, Served(CHAT), store)
+        app = LeafstreamApp(
+            read, engine, Served(CHAT), store, Log(await open_storage(read.answers))
+        )
         async with Listening(app) as url:
             yield Sitting(url, app, engine)
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from leafstream.assistant import Assistant, find
+from leafstream.engine_choice import open_engine
 from leafstream.engines.base import Engine, Legible
 from leafstream.errors import InvalidRequest, SetupError
 from leafstream.explain import Part, Token, explain_schema, explain_settings, parted
@@ -22,7 +23,6 @@ from leafstream.models.fetch import Progress
 from leafstream.sampling import SETTINGS
 from leafstream.schema import Schema
 from leafstream.served import Served, read_served
-from leafstream.server import open_engine
 from leafstream.settings import Settings, read_settings
 from leafstream.store.conversations import Conversations
 from leafstream.terminal import parse_input

@@ -10,7 +10,6 @@ import socket
 from collections.abc import Callable
 
 import uvicorn
-from uvicorn.loops.auto import auto_loop_factory
 
 from leafstream.app import LeafstreamApp
 from leafstream.engine_choice import open_engine
@@ -74,12 +73,6 @@ async def serve(settings: Settings, served: Served, progress: Progress | None = 
             port,
         )
         await server.serve([listener])
-
-
-def run(settings: Settings, served: Served, progress: Progress | None = None) -> None:
-    """`serve` on uvicorn's fastest loop: uvloop sends a token's event at a fifth of the cost."""
-    with asyncio.Runner(loop_factory=auto_loop_factory()) as runner:
-        runner.run(serve(settings, served, progress))
 
 
 class Listening:

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from leafstream import rounds
 from leafstream.engines.base import Generation
 from leafstream.engines.scripted import ScriptedEngine
 from leafstream.events import Plan, Usage
@@ -50,14 +51,15 @@ async def test_a17_conversations_outlast_the_process_and_are_shared_by_replicas(
 
 
 async def test_a17_a_conversation_unused_for_the_retention_is_deleted_while_the_server_runs(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(rounds, "CLEANING_ROUNDS", 1)
     async with house(tmp_path, retention_days=1.0 / 86_400) as served:
         conversation = await begun(served)
         path = f"/v1/conversations/{conversation}"
         assert (await served.http.get(path)).status_code == 200
         async with asyncio.timeout(10):
-            while (await served.http.get(path)).status_code == 200:  # noqa: ASYNC110
+            while (await served.http.get(path)).status_code == 200:
                 await asyncio.sleep(0.05)
         assert (await served.http.get(path)).status_code == 404
 

@@ -137,7 +137,7 @@ async def test_b5_a_client_that_hangs_up_leaves_a_free_slot_after_the_grace_peri
                 if isinstance(event, TextAppended):
                     break
         left = time.monotonic()
-        while not running.app.runs.num_free_slots:  # noqa: ASYNC110
+        while not running.app.runs.num_free_slots:
             await asyncio.sleep(0.01)
         waited = time.monotonic() - left
         async with aclosing(client.ask("chat", "Hi", max_tokens=2)) as events:
@@ -154,7 +154,7 @@ async def test_b14_running_streams_go_on_while_a_long_prompt_is_read(
         heard: list[float] = []
         long = asyncio.create_task(_heard(running, heard))
         async with asyncio.timeout(60):
-            while len(heard) < 3:  # noqa: ASYNC110
+            while len(heard) < 3:
                 await asyncio.sleep(0.01)
             begun = time.monotonic()
             body = {"assistant": "chat", "input": "cup tea " * 400, "max_tokens": 1}
