@@ -20,7 +20,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import httpx2
 import msgspec
@@ -236,6 +236,14 @@ def kept() -> dict[Asked, Result]:
     return {result.asked: result for result in found}
 
 
+def whole(results: Iterable[Result]) -> list[Result]:
+    """The results of the requests that all sides have ended, where a run was broken off."""
+    by: dict[tuple[str, int | None, int], list[Result]] = {}
+    for one in results:
+        by.setdefault(_key(one.asked), []).append(one)
+    return [one for found in by.values() if len(found) == len(get_args(Side)) for one in found]
+
+
 def rows(results: Iterable[Result]) -> list[dict[str, Any]]:
     """A row for each budget and measure: percent of the answers that the plan accepted."""
     by: dict[tuple[Side, int | None], list[Result]] = {}
@@ -321,7 +329,7 @@ def _whole_texts(value: Any) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.budgets")
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=5, help="0 only makes the table again")
     seeds = parser.parse_args().seeds
     FOLDER.mkdir(exist_ok=True)
     done = kept()
@@ -329,7 +337,7 @@ def main() -> None:
     print(len(todo), "to ask", flush=True)
     if todo:
         asyncio.run(run(todo, RAW))
-    results = list(kept().values())
+    results = whole(kept().values())
     table = [*rows(results), *landing_rows(results)]
     TABLE.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n")
     for row in table:

@@ -54,7 +54,7 @@ class LlamaCppOptions(msgspec.Struct, frozen=True):
     threads: int | None = None
     chat_template: str | None = None
     # A long prompt is read in pieces of this many tokens, so that other streams go on between them.
-    batch: int = 128
+    batch: int = 64
     gpu_layers: int = -1
 
 
