@@ -9,13 +9,13 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import decoder, engine, fairness, start, turns
+from bench import decoder, draft, engine, fairness, start, turns
 
 RESULTS = Path(__file__).parent / "results" / "bench.json"
 
 
 def main() -> None:
-    rows = [*decoder.rows(), *start.rows()]
+    rows = [*decoder.rows(), *draft.rows(), *start.rows()]
     for served in (engine, turns, fairness):
         rows += uvloop.run(served.rows())
     RESULTS.parent.mkdir(exist_ok=True)

@@ -171,10 +171,12 @@ def own_cost(chunks: list[str], *, strict: bool) -> float:
     return best(job, seconds=0.4, least=2) / times / len(chunks) * 1e6
 
 
-def row(case: str, ours: float, baseline: float | None, target: float) -> Row:
+def row(
+    case: str, ours: float, baseline: float | None, target: float, part: str = "decoder"
+) -> Row:
     title, _, case = case.partition(": ")
     return {
-        "row": f"decoder: {title}",
+        "row": f"{part}: {title}",
         "case": case,
         "ours": round(ours, 2),
         "baseline": None if baseline is None else round(baseline, 2),

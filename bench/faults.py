@@ -306,7 +306,7 @@ async def real_engine(*, short: bool) -> Row:
         for thing in ("carrots", "beans", "rice", "apples")
     ]
     # One slot: in batches of other sizes a model's numbers round differently, with or without us.
-    real = {"model": "smollm2-135m", "slots": 1, "context_window": 1024}
+    real: dict[str, Any] = {"model": "smollm2-135m", "slots": 1, "context_window": 1024}
     killed = [0]
     async with replicas(2, "sqlite", **real) as (servers, _):
 

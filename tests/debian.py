@@ -12,6 +12,7 @@ from pathlib import Path
 PROGRAMS: dict[str, Callable[[], Path | None]] = {
     "postgresql": lambda: next(iter(Path("/usr/lib/postgresql").glob("*/bin/postgres")), None),
     "redis-server": lambda: _which("redis-server"),
+    "libfaketime": lambda: next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None),
     "nginx-light": lambda: _which("nginx"),
 }
 

@@ -7,14 +7,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from leafstream.assistant import Assistant, TextInput
     from leafstream.client import Client
+    from leafstream.decoder.value import Fold
     from leafstream.sampling import Sampling
 
 __version__ = "0.1.0"
-__all__ = ["Assistant", "Client", "Sampling", "TextInput", "__version__"]
+__all__ = ["Assistant", "Client", "Fold", "Sampling", "TextInput", "__version__"]
 
 _HOMES = {
     "Assistant": "leafstream.assistant",
     "Client": "leafstream.client",
+    "Fold": "leafstream.decoder.value",
     "Sampling": "leafstream.sampling",
     "TextInput": "leafstream.assistant",
 }

@@ -45,7 +45,7 @@ async def prepare(job: Job, engine: Engine) -> Prepared:
 async def _fitting(job: Job, budget: Budget, engine: Engine) -> tuple[Prompt, int]:
     """The prompt with the fewest turns dropped that leaves the room wanted, and how many."""
     messages, template = job.messages, job.chat_template
-    steps = droppable(messages)
+    steps = droppable(messages) if job.ask.trim else [0]
     prompt = await engine.prompt(messages, template)
     low, high = 0, 0 if budget.fits(prompt.num_tokens) else len(steps) - 1
     while low < high:  # a prompt shrinks with every turn that goes, so bisect

@@ -14,6 +14,7 @@ from leafstream import __version__
 from leafstream.engines.base import Engine
 from leafstream.faces import conversations, failures, native
 from leafstream.faces.callers import Callers, is_loopback
+from leafstream.faces.openai import routes as openai
 from leafstream.faces.parts import Parts
 from leafstream.keys import Keys
 from leafstream.log import Log
@@ -71,7 +72,7 @@ class LeafstreamApp(FastAPI):
                 expose_headers=["Leafstream-Answer", "Retry-After"],
             )
         parts = Parts(settings, served.assistants, self.runs, log, store)
-        for router in (native.router, conversations.router, *served.routers):
+        for router in (native.router, conversations.router, openai.router, *served.routers):
             self.include_router(router(parts))
         self._health()
 

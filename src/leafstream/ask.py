@@ -19,6 +19,8 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
     The type is that of the declared `assistant`, or the caller's own `schema`, or plain text where
     neither is given. `owner` is the key that asked (promise: nobody else reads the answer).
     `sources` are shown in `started`; `face` is what a face needs to know again when it is read.
+    Without `trim` no turn is dropped: a prompt that does not fit is refused. Without `rewrite` an
+    invalid part is not written again, for readers from whom text cannot be taken back.
     """
 
     messages: Messages
@@ -30,6 +32,8 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
     conversation: str | None = None
     soft_landing: bool = True
     background: bool = False
+    trim: bool = True
+    rewrite: bool = True
     owner: str = ""
     sources: list[Json] = []
     face: dict[str, Json] = {}

@@ -7,9 +7,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from leafstream.canonical import RawSchema
+from leafstream.decoder.pace import Pace
+from leafstream.decoder.text import THINK, Reasoning
 from leafstream.errors import InvalidRequest, NotFound, SetupError
 from leafstream.messages import Message, Messages
 from leafstream.pointer import Json, join
@@ -31,12 +34,16 @@ class Assistant:
 
     `answer` is a Pydantic model, a JSON schema, or str for plain text. `input` is the Pydantic
     model of what a caller gives. `prompt` makes the user's turn of it: a format string over its
-    fields, or a function; without one, a line per field. `chat_template` is Jinja (a Path: of a
-    file) to use instead of the model's own. Raises UnsupportedSchema for an answer type that
-    leafstream does not serve, SetupError for a template that drops a turn.
+    fields, or a function; without one, a line per field. `pace` is the grain of its text events,
+    where a request asks for no other. `reasoning` are the (opener, closer) of what the model thinks
+    aloud and nobody is shown; with an empty opener its text begins inside. Without `guard` what
+    goes in circles goes on to its limit. `chat_template` is Jinja (a Path: of a file) to use
+    instead of the model's own. Raises UnsupportedSchema for an answer type that
+    leafstream does not serve, InvalidRequest for a pace that is none, SetupError for a
+    template that drops a turn.
     """
 
-    def __init__(  # noqa: PLR0913 - they are the words of a declaration
+    def __init__(  # noqa: PLR0913 -- what can be declared, by name
         self,
         answer: type[BaseModel] | type[str] | RawSchema = str,
         *,
@@ -44,11 +51,17 @@ class Assistant:
         input: type[BaseModel] = TextInput,  # noqa: A002
         prompt: str | Callable[[Any], str] | None = None,
         sampling: Sampling | None = None,
+        pace: Json = "token",
+        reasoning: Reasoning = THINK,
+        guard: bool = True,
         chat_template: str | Path | None = None,
     ) -> None:
         self.instructions = instructions.strip()
         self.input = input
         self.sampling = sampling or Sampling()
+        self.pace = Pace.parse(pace)
+        self.reasoning = _checked(reasoning)
+        self.guard = guard
         self.chat_template = _template(chat_template)
         self._prompt = prompt
         self._model = answer if isinstance(answer, type) and answer is not str else None
@@ -134,6 +147,15 @@ def _template(given: str | Path | None) -> str | None:
     if given is not None:
         ChatTemplate(given)
     return given
+
+
+def _checked(reasoning: Reasoning) -> Reasoning:
+    try:
+        return msgspec.convert(reasoning, Reasoning)
+    except msgspec.ValidationError as error:
+        raise SetupError(
+            f'reasoning is pairs of an opener and a closer, (("<think>", "</think>"),): {error}'
+        ) from None
 
 
 def _shown(item: Json) -> str:

@@ -61,7 +61,8 @@ class Client:
     async def ask(self, assistant: str, given: Json, **options: Any) -> AsyncGenerator[Event, None]:
         """The events of a new answer, to the terminal one. `options` as in POST /v1/answers.
 
-        Raises LeafstreamError for a refusal, EngineUnavailable where there is no server.
+        A Fold of them holds the value as far as it is written. Raises LeafstreamError for a
+        refusal, EngineUnavailable where there is no server.
         """
         body = {"assistant": assistant, "input": given, **options}
         request = self._http.build_request("POST", "/v1/answers", json=body, headers=_ACCEPT)

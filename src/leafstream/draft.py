@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from leafstream.ask import Ask
-from leafstream.decoder.closing import Closing, close
+from leafstream.decoder.closing import Closer, Closing
 from leafstream.decoder.json import JsonDecoder
 from leafstream.decoder.locate import start_of
 from leafstream.decoder.pace import Pacer
 from leafstream.decoder.runaway import Guard
-from leafstream.decoder.text import TextDecoder
+from leafstream.decoder.text import THINK, Reasoning, TextDecoder
 from leafstream.engines.base import Chunk, Generation, Prefix, Prompt
 from leafstream.errors import InvalidAnswer, LeafstreamError
 from leafstream.events import (
@@ -51,6 +51,8 @@ class Job(msgspec.Struct, frozen=True):
     schema: Schema | None
     check: Check
     chat_template: str | None = None
+    reasoning: Reasoning = THINK
+    guard: bool = True
 
 
 class Prepared(msgspec.Struct, frozen=True):
@@ -111,10 +113,9 @@ class Draft:
         self.plan = prepared.plan
         self._prepared = prepared
         self._sampling = job.ask.sampling
-        self._decoder = JsonDecoder(job.schema) if job.schema else TextDecoder()
+        self._decoder = _decoder(job)
         self._pacer = Pacer(job.ask.pace)
-        self._guard = Guard()
-        self._path: str | None = None
+        self._guard = Guard() if job.guard else None
         self._written = Written()
         self._spent = 0
         self._finish: Finish | None = None
@@ -162,7 +163,7 @@ class Draft:
         now = time.monotonic()
         if self._first_token is None and chunk.text:
             self._first_token = now - self._begun
-        paced = self._pacer.feed(self._decode(chunk), now)
+        paced = self._paced(self._decode(chunk), now)
         piece = Piece(chunk.text, chunk.num_tokens, chunk.tokens, chunk.finish == "stop")
         return Step(paced, piece)
 
@@ -171,10 +172,9 @@ class Draft:
         self._spent += chunk.num_tokens
         self._cached = max(self._cached, chunk.cached_tokens)
         events = self._decoder.feed(chunk.text)
-        if events and isinstance(events[-1], TextAppended):
-            self._path = events[-1].path
         self._decide(chunk)
-        return [*events, *self._watched(chunk)]
+        events += self._watched(chunk)
+        return events
 
     def _decide(self, chunk: Chunk) -> None:
         if self._decoder.complete or chunk.finish == "stop":
@@ -183,13 +183,14 @@ class Draft:
             self._finish = "length"
 
     def _watched(self, chunk: Chunk) -> list[Event]:
-        if not self.is_open() or not chunk.text:
+        if self._guard is None or not self.is_open() or not chunk.text:
             return []
-        runaway = self._guard.feed(chunk.text, self._path)
+        growing, num_over = self._decoder.growing, self._decoder.num_over
+        runaway = self._guard.feed(chunk.text, chunk.num_tokens, growing, num_over)
         if runaway is None:
             return []
         self._finish = "runaway"
-        return [Noticed("runaway_stopped", runaway.message, self._path)]
+        return [Noticed("runaway_stopped", runaway.message, growing)]
 
     def end(self) -> Step:
         """Close what is open, validate, and finish; or begin the one retry, and be open again.
@@ -204,7 +205,7 @@ class Draft:
             text = self._written.text[:MAX_TEXT_IN_FAILURE]
             raise InvalidAnswer("the model wrote no JSON", details={"text": text})
         prefix = self._decoder.prefix()
-        closing = close(prefix, self._job.schema)
+        closing = Closer(self._job.schema).close(prefix, self._decoder.value)
         wrong = self._job.check(closing.value)
         if wrong:
             return self._retry(prefix, closing, wrong)
@@ -216,7 +217,8 @@ class Draft:
         path, message = wrong[0]
         start = start_of(prefix, path)
         kept = self._written.cut_back(prefix[:start] if start and path else "")
-        if self._retried or self.plan.max_tokens - kept.num_tokens < (self.plan.min_tokens or 1):
+        is_last = self._retried or not self._job.ask.rewrite
+        if is_last or self.plan.max_tokens - kept.num_tokens < (self.plan.min_tokens or 1):
             raise _invalid(closing, wrong)
         self._go_back(kept)
         said = f"{path or 'the answer'} was not valid and is written again: {message}"
@@ -227,7 +229,7 @@ class Draft:
     def _go_back(self, kept: Written) -> None:
         self._retried = True
         self._written = kept
-        self._decoder = JsonDecoder(self._job.schema)
+        self._decoder = _decoder(self._job)
         self._decoder.feed(kept.text)
         self._finish = None
         # The likeliest text was wrong: draw another.
@@ -253,7 +255,10 @@ class Draft:
         if rest is None:
             rest = [ValueSet("", self._decoder.value)]
         said = Noticed("taken_over", "another process wrote this; it goes on here")
-        return Step([said, *self._pacer.feed(rest, time.monotonic())])
+        return Step([said, *self._paced(rest, time.monotonic())])
+
+    def _paced(self, events: list[Event], now: float) -> list[Event]:
+        return [*self._pacer.feed(events, now), *self._pacer.ended(self._decoder.growing)]
 
     def _flushed(self, events: list[Event]) -> list[Event]:
         return [*self._pacer.feed(events, time.monotonic()), *self._pacer.flush()]
@@ -314,6 +319,12 @@ def _since_retry(sent: Sequence[Event]) -> list[TextAppended | ValueSet]:
         if isinstance(event, Noticed) and event.code == "retried":
             begun = place + 2
     return [event for event in sent[begun:] if isinstance(event, TextAppended | ValueSet)]
+
+
+def _decoder(job: Job) -> JsonDecoder | TextDecoder:
+    if job.schema is None:
+        return TextDecoder(reasoning=job.reasoning)
+    return JsonDecoder(job.schema, reasoning=job.reasoning)
 
 
 def failure(error: LeafstreamError) -> Failed:

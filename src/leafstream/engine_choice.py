@@ -12,15 +12,21 @@ import msgspec
 from leafstream.engines.base import Engine
 from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
 from leafstream.engines.scripted import Play, ScriptedEngine
+from leafstream.engines.upstream import Timeouts, UpstreamEngine, UpstreamOptions
 from leafstream.errors import SetupError
 from leafstream.models.fetch import Progress, cache_folder, resolve
+from leafstream.sampling import Sampling
 from leafstream.settings import Settings
+
+DEFAULT_SLOTS = 4
 
 
 async def open_engine(settings: Settings, progress: Progress | None = None) -> Engine:
     """The engine, ready to write. Raises SetupError with what to do where it cannot be had."""
     if settings.model.startswith("scripted:"):
         return _scripted(settings)
+    if settings.upstream is not None:
+        return await _upstream(settings, settings.upstream)
     return await _llamacpp(settings, progress)
 
 
@@ -42,10 +48,52 @@ def _scripted(settings: Settings) -> ScriptedEngine:
     except (OSError, ValueError) as error:
         raise SetupError(f"LEAFSTREAM_MODEL={settings.model}: {error}") from None
     window = settings.context_window or 2048
-    slots = told.slots or settings.slots
+    slots = told.slots or settings.slots or DEFAULT_SLOTS
     delay = None if told.delay == "none" else told.delay
     play = Play(delay=delay, cap=told.cap, burst=told.burst, slots=slots, context_window=window)
     return ScriptedEngine(script, play)
+
+
+async def _upstream(settings: Settings, urls: str) -> Engine:
+    """Find out what is at the URLs, and whether it can be used."""
+    for name in ("chat_template", "threads"):
+        if getattr(settings, name) is not None:
+            raise SetupError(
+                f"LEAFSTREAM_{name.upper()} has no effect with LEAFSTREAM_UPSTREAM: set it where "
+                "the model runs"
+            )
+    listed = tuple(url.strip() for url in urls.split(",") if url.strip())
+    if not listed:
+        raise SetupError("LEAFSTREAM_UPSTREAM names no URL; give http://host:port or unset it")
+    key = settings.upstream_key
+    options = UpstreamOptions(
+        urls=listed,
+        key=key.get_secret_value().strip() if key is not None else None,
+        # Our default is a model of ours; theirs is what they serve.
+        model=settings.model if "model" in settings.model_fields_set else None,
+        vendor=settings.upstream_vendor,
+        context_window=settings.context_window,
+        slots=settings.slots,
+        tokenizer=settings.upstream_tokenizer,
+        ignored=_ignored(settings.upstream_ignore),
+        timeouts=Timeouts(
+            settings.upstream_connect_seconds,
+            settings.upstream_first_token_seconds,
+            settings.upstream_between_tokens_seconds,
+            settings.engine_patience_seconds,
+        ),
+    )
+    return await UpstreamEngine.open(options)
+
+
+def _ignored(names: str) -> frozenset[str]:
+    ignored = frozenset(name.strip() for name in names.split(",") if name.strip())
+    if unknown := ignored - set(Sampling.__struct_fields__):
+        known = ", ".join(Sampling.__struct_fields__)
+        raise SetupError(
+            f"LEAFSTREAM_UPSTREAM_IGNORE names {', '.join(sorted(unknown))}; it takes: {known}"
+        )
+    return ignored
 
 
 async def _llamacpp(settings: Settings, progress: Progress | None) -> Engine:
@@ -57,7 +105,7 @@ async def _llamacpp(settings: Settings, progress: Progress | None) -> Engine:
     options = LlamaCppOptions(
         name=_name(settings.model, path),
         context_window=settings.context_window,
-        slots=settings.slots,
+        slots=settings.slots or DEFAULT_SLOTS,
         threads=settings.threads,
         chat_template=_template(settings.chat_template),
     )

@@ -23,12 +23,16 @@ ZERO_WIDTH_SPACE = "\u200b"
 
 
 class ControlTokens:
-    """The model's control tokens, which nobody but the template may write (promise B13)."""
+    """The model's control tokens, which nobody but the template may write (promise B13).
 
-    def __init__(self, tokens: tuple[str, ...]) -> None:
+    `patterns` are regular expressions of more of them, for a vocabulary that is not known.
+    """
+
+    def __init__(self, tokens: tuple[str, ...], patterns: tuple[str, ...] = ()) -> None:
         # Longest first, so that a token that begins another does not hide it.
         ordered = sorted({token for token in tokens if len(token) > 1}, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(re.escape, ordered))) if ordered else None
+        ways = [*map(re.escape, ordered), *patterns]
+        self._pattern = re.compile("|".join(ways)) if ways else None
 
     def neutralized(self, text: str) -> str:
         """`text` with every control token broken by a zero-width space: it reads as text."""

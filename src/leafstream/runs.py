@@ -77,6 +77,7 @@ class Runs:
         conversations: Conversations | None = None,
         limits: Limits | None = None,
     ) -> None:
+        self.model = engine.model
         self._log = log
         self._assistants = assistants
         self._limits = limits or Limits()
@@ -141,8 +142,16 @@ class Runs:
         assistant = Assistant() if ask.schema is None else inline(ask.schema)
         if ask.assistant is not None:
             assistant = find(self._assistants, ask.assistant)
-        template = assistant.chat_template
-        return Job(answer, ask, ask.messages, assistant.schema, assistant.errors, template)
+        return Job(
+            answer,
+            ask,
+            ask.messages,
+            assistant.schema,
+            assistant.errors,
+            assistant.chat_template,
+            reasoning=assistant.reasoning,
+            guard=assistant.guard,
+        )
 
     async def opening(self, answer: str, owner: str = "") -> Opening:
         """What was asked. Raises NotFound where there is no such answer of this owner."""
@@ -164,8 +173,8 @@ class Runs:
                 await self._end(claim, run.ending)
             else:
                 await self._leave_off(claim)
-        except Fenced:
-            logger.info("answer %s is written by another process", claim.answer)
+        except Fenced as error:
+            logger.info("answer %s was let go: %s", claim.answer, error.message)
         except TimeoutError:
             late = DeadlineExceeded(f"the answer took longer than {self._limits.total:g} seconds")
             await self._end(claim, failure(late))
@@ -278,9 +287,13 @@ class Runs:
         task.add_done_callback(self._leaving.discard)
 
     async def _leave(self, run: _Run) -> None:
-        """End an answer that nobody reads, unless somebody does in another process."""
-        elsewhere = await self._log.seen(run.claim.answer, self._limits.grace)
-        if run.readers or run.claim.answer not in self._runs:
+        """End an answer that nobody reads, unless somebody does in another process.
+
+        Or here, where he came before this process took the answer over.
+        """
+        answer = run.claim.answer
+        elsewhere = self._log.is_read(answer) or await self._log.seen(answer, self._limits.grace)
+        if run.readers or answer not in self._runs:
             return
         if elsewhere:
             self._watch(run)

@@ -76,8 +76,8 @@ def read_sampling(given: Mapping[str, Any], defaults: Sampling | None = None) ->
 def _replaced(sampling: Sampling, asked: Mapping[str, Any]) -> Sampling:
     names = set(Sampling.__struct_fields__)
     own = {name: value for name, value in asked.items() if name in names}
-    if isinstance(own.get("stop"), str):
-        own["stop"] = (own["stop"],)
+    if "stop" in own:
+        own["stop"] = (own["stop"],) if isinstance(own["stop"], str) else tuple(own["stop"])
     return msgspec.structs.replace(sampling, **own)
 
 

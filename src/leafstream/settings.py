@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from platformdirs import user_data_path
-from pydantic import Field, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from leafstream.errors import SetupError
@@ -22,7 +22,8 @@ class Settings(BaseSettings):
     port: int = Field(8000, ge=0, le=65535, description="Port to listen on; 0 takes a free one.")
     model: str = Field(
         "smollm2-135m",
-        description="A GGUF file's path, hf:owner/repo/file.gguf, or a short name.",
+        description="A GGUF file's path, hf:owner/repo/file.gguf, or a short name; with an "
+        "upstream, the name that it knows.",
     )
     cache_folder: Path | None = Field(
         None, description="Where fetched models are kept; the user's cache folder if unset."
@@ -33,12 +34,39 @@ class Settings(BaseSettings):
         ge=64,
         description="Tokens per slot; unset: what the model was trained on, up to 4096.",
     )
-    slots: int = Field(4, ge=1, le=256, description="Answers generated at once.")
+    slots: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Answers generated at once; unset: 4, or what the upstream serves.",
+    )
     threads: int | None = Field(
         None, ge=1, le=1024, description="CPU threads; unset: all there are."
     )
     chat_template: Path | None = Field(
         None, description="A Jinja file to use instead of the model's own chat template."
+    )
+    upstream: str | None = Field(
+        None,
+        description="Base URL of an OpenAI-compatible server that writes instead of a model in "
+        "this process; several of the same model, comma separated.",
+    )
+    upstream_key: SecretStr | None = Field(None, description="The upstream's API key.")
+    upstream_vendor: str = Field(
+        "auto", description="Which server the upstream is; auto: found out by looking at it."
+    )
+    upstream_tokenizer: Path | None = Field(
+        None, description="The model's tokenizer.json, for an upstream that does not count tokens."
+    )
+    upstream_ignore: str = Field(
+        "", description="Sampling settings to leave out where the upstream has none, e.g. top_k."
+    )
+    upstream_connect_seconds: float = Field(5, gt=0, description="To connect to an upstream.")
+    upstream_first_token_seconds: float = Field(
+        120, gt=0, description="The longest an upstream may take to its first token."
+    )
+    upstream_between_tokens_seconds: float = Field(
+        30, gt=0, description="The longest silence of an upstream after its first token."
     )
     queue: int = Field(64, ge=0, description="Answers that may wait for a slot; beyond it 503.")
     grace_seconds: float = Field(
@@ -100,6 +128,9 @@ class Settings(BaseSettings):
         "", description="Sites whose pages may call, with commas between: https://a.example; or *."
     )
     max_body_bytes: int = Field(1_048_576, ge=1024, description="The largest request body.")
+    openai: bool = Field(
+        True, description="Whether OpenAI's API is served: /v1/chat/completions, /v1/responses."
+    )
     inline_schemas: bool = Field(
         True, description="Whether a request may bring its own schema instead of an assistant."
     )

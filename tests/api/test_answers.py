@@ -55,7 +55,7 @@ async def test_a_caller_that_accepts_json_waits_and_gets_the_finished_answer(
 
 
 async def test_an_answer_shows_its_state_and_the_value_so_far(tmp_path: Path) -> None:
-    engine = ScriptedEngine(PAIR_TEXT, Play(delay=0.05))
+    engine = ScriptedEngine(PAIR_TEXT, Play(delay=0.3))
     async with house(tmp_path, engine) as served:
         answer = await served.begin(ASK_PAIR)
         seen = set()
@@ -68,6 +68,17 @@ async def test_an_answer_shows_its_state_and_the_value_so_far(tmp_path: Path) ->
     partial = {title for state, title in seen if state == "writing" and title}
     assert any(title != "Bring a cup" and "Bring a cup".startswith(title) for title in partial)
     assert ("finished", "Bring a cup") in seen
+
+
+async def test_an_integer_of_any_size_comes_through_and_holds_nobody_up(tmp_path: Path) -> None:
+    engine = ScriptedEngine('{"title":"x","count":' + "9" * 40 + "}")
+    async with house(tmp_path, engine) as served:
+        events = await served.stream(ASK_PAIR)
+        plain = await served.stream({"assistant": "chat", "input": "go"})
+    finished = events[-1][1]
+    assert isinstance(finished, Finished)
+    assert finished.value == {"title": "x", "count": int("9" * 40)}
+    assert plain[-1][1].kind == "finished"
 
 
 @pytest.mark.parametrize("way", ["after", "Last-Event-ID"])

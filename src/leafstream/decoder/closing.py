@@ -15,7 +15,7 @@ from leafstream.events import Event, TextAppended, ValueSet
 from leafstream.pointer import Json, join
 from leafstream.schema import Node, Schema
 
-__all__ = ["Closer", "Closing", "close", "least"]
+__all__ = ["Closer", "Closing", "least"]
 
 
 class Closing(msgspec.Struct, frozen=True):
@@ -23,8 +23,8 @@ class Closing(msgspec.Struct, frozen=True):
 
     `drop` is in characters. `missing` are the pointers that were filled in, `cut` those that the
     model was in the middle of and that are kept, `absent` the required members of containers that
-    the model itself had closed: no suffix can add them. `events` bring a client from what the
-    decoder told of the prefix to `value`.
+    the model itself had closed: no suffix can add them. `events` bring a client from what it was
+    told of the prefix to `value`.
     """
 
     drop: int
@@ -36,14 +36,6 @@ class Closing(msgspec.Struct, frozen=True):
     events: tuple[Event, ...] = ()
 
 
-def close(prefix: str, schema: Schema | None = None) -> Closing:
-    """The ending of `prefix`, valid for `schema` wherever an ending can make it so.
-
-    Raises ValueError only where `prefix` is not a prefix of strict JSON.
-    """
-    return Closer(schema).close(prefix)
-
-
 class Closer:
     """Closes documents of one schema; what it learns of the schema is kept."""
 
@@ -51,37 +43,42 @@ class Closer:
         self._schema = schema or Schema({})
         self._known = Known(self._schema)
 
-    def close(self, prefix: str) -> Closing:
-        """As the function `close`."""
+    def close(self, prefix: str, told: Json) -> Closing:
+        """The ending of `prefix`, valid for the schema wherever an ending can make it so.
+
+        `told` is what a client holds of it by now. Raises ValueError only where `prefix` is not a
+        prefix of strict JSON.
+        """
         scan = Scan(prefix)
         if scan.done:
             whole = Ending(len(prefix), "", scan.value)
             absent = () if self._is_valid(whole) else tuple(self._absent(scan))
             return Closing(0, "", scan.value, absent=absent)
-        endings = Endings(scan, self._known, thorough=False)
+        endings = Endings(scan, self._known, told, thorough=False)
         found = list(filter(self._is_valid, endings.of_document()))
         if found and not found[0].taken:
-            return self._closing(prefix, found[0], endings.told)
-        every = Endings(scan, self._known, thorough=True).of_document()
+            return self._closing(scan, found[0], told)
+        every = Endings(scan, self._known, told, thorough=True).of_document()
         found += filter(self._is_valid, every)
         if found:
-            return self._closing(prefix, min(found, key=lambda e: e.rank), endings.told)
-        return self._closing(prefix, every[0], endings.told, tuple(self._absent(scan)))
+            return self._closing(scan, min(found, key=lambda e: e.rank), told)
+        return self._closing(scan, every[0], told, tuple(self._absent(scan)))
 
     def _is_valid(self, ending: Ending) -> bool:
         return self._schema.is_valid(ending.value)
 
     def _closing(
-        self, prefix: str, ending: Ending, told: Json, absent: tuple[str, ...] = ()
+        self, scan: Scan, ending: Ending, told: Json, absent: tuple[str, ...] = ()
     ) -> Closing:
+        tokens = [frame.token for frame in scan.frames]
         return Closing(
-            drop=len(prefix) - ending.keep,
+            drop=len(scan.text) - ending.keep,
             suffix=ending.suffix,
             value=ending.value,
             missing=ending.missing,
             cut=ending.cut,
             absent=absent,
-            events=tuple(_changes(told, ending.value)),
+            events=tuple(_changes(told, ending.value, tokens)),
         )
 
     def _absent(self, scan: Scan) -> Iterator[str]:
@@ -134,23 +131,23 @@ def _distance(node: Node, value: dict[str, Json]) -> tuple[bool, int, int]:
     return "object" not in node.types, odd, sum(key not in value for key in node.required)
 
 
-def _changes(told: Json, value: Json) -> Iterator[Event]:
-    """The events that make `value` of `told`, which share all finished parts."""
+def _changes(told: Json, value: Json, tokens: list[str | int]) -> Iterator[Event]:
+    """The events that make `value` of `told`; only what is on the way of `tokens` may differ."""
     if told is None:
         yield ValueSet("", value)
         return
     path = ""
     later: list[list[Event]] = []
-    while told is not value:
+    for token in tokens:
+        if not _continues(told, value):
+            break
         old, new = dict(_entries(told)), dict(_entries(value))
-        other = [token for token in old if token in new and old[token] is not new[token]]
-        if len(other) > 1 or not _continues(told, value):
-            yield from _replacement(path, told, value)
+        later.append([ValueSet(join(path, key), new[key]) for key in new if key not in old])
+        if token not in old:
             break
-        later.append([ValueSet(join(path, token), new[token]) for token in new if token not in old])
-        if not other:
-            break
-        path, told, value = join(path, other[0]), old[other[0]], new[other[0]]
+        path, told, value = join(path, token), old[token], new[token]
+    if not _continues(told, value):
+        yield from _replacement(path, told, value)
     for events in reversed(later):
         yield from events
 
@@ -164,6 +161,7 @@ def _continues(told: Json, value: Json) -> bool:
 
 def _replacement(path: str, told: Json, value: Json) -> Iterator[Event]:
     if not isinstance(told, str) or not isinstance(value, str) or not value.startswith(told):
-        yield ValueSet(path, value)
+        if told != value:
+            yield ValueSet(path, value)
     elif len(value) > len(told):
         yield TextAppended(path, value[len(told) :])

@@ -15,12 +15,12 @@ MAX_PERIOD = 2_048
 """Characters: the longest period looked for (64 tokens of 32 characters)."""
 
 GRAM = 16
-LOOK_CHUNKS = 16
+LOOK_TOKENS = 16
 LOOK_CHARS = 128
 
 
 class Cycle:
-    """The last `num_chars` characters have the period `period`; they begin with chunk `first`."""
+    """The last `num_chars` characters have the period `period`; they begin with token `first`."""
 
     __slots__ = ("first", "num_chars", "period")
 
@@ -37,37 +37,41 @@ class Cycles:
         self._text = ""
         self._pending: list[str] = []
         self._end = 0
-        # Where chunks begin, from chunk number `_dropped` on, and where the next one will.
+        # Where tokens begin, from token number `_dropped` on, and where the next one will.
         self._starts = [0]
         self._dropped = 0
-        self._looked = (0, 0)
+        self._due_end = LOOK_CHARS
+        self._due_starts = 1 + LOOK_TOKENS
         self._open: list[Cycle] = []
 
     @property
-    def num_chunks(self) -> int:
+    def num_tokens(self) -> int:
         return self._dropped + len(self._starts) - 1
 
-    def feed(self, chunk: str) -> list[Cycle]:
-        """The cycles that go on with `chunk`, which is not empty."""
+    def feed(self, chunk: str, tokens: int = 1) -> list[Cycle]:
+        """The cycles that go on with `chunk`, which is not empty and `tokens` tokens long."""
         self._pending.append(chunk)
-        self._end += len(chunk)
+        begin, self._end = self._end, self._end + len(chunk)
+        if tokens > 1:  # about where they begin
+            step = len(chunk) / tokens
+            self._starts += [begin + int(step * number) for number in range(1, tokens)]
         self._starts.append(self._end)
-        end, num_chunks = self._looked
-        due = self._end - end >= LOOK_CHARS or self.num_chunks - num_chunks >= LOOK_CHUNKS
-        if due or self._open:
+        is_due = self._end >= self._due_end or len(self._starts) >= self._due_starts
+        if is_due or self._open:
             self._settle()
-        if due:
-            self._looked = self._end, self.num_chunks
+        if is_due:
             self._look()
+            self._due_end = self._end + LOOK_CHARS
+            self._due_starts = len(self._starts) + LOOK_TOKENS
         return self._open
 
     def tokens(self, cycle: Cycle) -> int:
-        """How many whole chunks are in `cycle`."""
-        return self.num_chunks - cycle.first
+        """How many whole tokens are in `cycle`."""
+        return self.num_tokens - cycle.first
 
     def tokens_per_period(self, cycle: Cycle) -> int:
-        """How many whole chunks are in its last period."""
-        return self.num_chunks - self._first_chunk(cycle.period)
+        """How many whole tokens are in its last period."""
+        return self.num_tokens - self._first_token(cycle.period)
 
     def block(self, cycle: Cycle) -> str:
         """What `cycle` repeats, from where it began."""
@@ -87,6 +91,7 @@ class Cycles:
             num_gone = bisect_left(self._starts, self._end - len(self._text))
             del self._starts[:num_gone]
             self._dropped += num_gone
+            self._due_starts -= num_gone
 
     def _look(self) -> None:
         text, size = self._text, len(self._text)
@@ -100,7 +105,7 @@ class Cycles:
             cycle = known.get(period)
             if cycle is None and size >= 2 * period and self._repeats(period, period):
                 num_chars = self._reach(period)
-                cycle = Cycle(period, num_chars, self._first_chunk(num_chars))
+                cycle = Cycle(period, num_chars, self._first_token(num_chars))
                 self._open.append(cycle)
             if cycle is not None:
                 # By Fine and Wilf all nearer distances are multiples of this one.
@@ -120,6 +125,6 @@ class Cycles:
             low, high = (middle, high) if self._repeats(period, middle) else (low, middle - 1)
         return low + period
 
-    def _first_chunk(self, num_chars: int) -> int:
-        """The number of the first chunk that is all in the last `num_chars` characters."""
+    def _first_token(self, num_chars: int) -> int:
+        """The number of the first token that is all in the last `num_chars` characters."""
         return self._dropped + bisect_left(self._starts, self._end - num_chars)

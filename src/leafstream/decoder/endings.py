@@ -29,10 +29,12 @@ UNFINISHED = frozenset({Kind.VALUE, Kind.STRING, Kind.NUMBER, Kind.LITERAL})
 
 
 class Endings:
-    """The endings of one scanned prefix. A `thorough` search keeps more of them at each level."""
+    """The endings of one scanned prefix, of which a client holds `told`.
 
-    def __init__(self, scan: Scan, known: Known, *, thorough: bool) -> None:
-        self._scan = scan
+    A `thorough` search keeps more of them at each level.
+    """
+
+    def __init__(self, scan: Scan, known: Known, told: Json, *, thorough: bool) -> None:
         self._frames = scan.frames
         self._pending = scan.pending
         self._known = known
@@ -43,7 +45,7 @@ class Endings:
         for frame in scan.frames:
             self._paths.append(join(self._paths[-1], frame.token))
         self._levels = self._nodes()
-        self.told, self._is_told = self._seen()
+        self._told = list(_along(told, scan.frames))
 
     def of_document(self) -> list[Ending]:
         """The endings of the whole, best first; at least one."""
@@ -83,26 +85,9 @@ class Endings:
                 self._unfit.add((depth, node))
         return tuple(node for node in nodes if (depth, node) not in self._unfit) or nodes
 
-    def _seen(self) -> tuple[Json, list[bool]]:
-        """What the client holds by now, and for each level whether it holds anything of it."""
-        pending, frames = self._pending, self._frames
-        is_told = pending.kind is Kind.STRING and bool(pending.text) and self._is_decided()
-        told: Json = pending.text if is_told else None
-        levels = [is_told]
-        for depth in reversed(range(len(frames))):
-            frame = frames[depth]
-            begun = self._has_inner(depth) and frame.key.isdecimal() and frame.key.isascii()
-            value = _with(frame, Ending(0, "", told, is_there=is_told))
-            is_told = is_told or bool(frame.value) or depth == 0 or begun
-            told = value if is_told else None
-            levels.append(is_told)
-        return told, levels[::-1]
-
-    def _is_decided(self) -> bool:
-        spot = self._known.spot
-        for frame in self._frames:
-            spot = spot.member(frame.key) if frame.is_object else spot.item(len(frame.value))
-        return spot.words is None or self._pending.text.startswith(spot.words.decided)
+    def _is_told(self, depth: int) -> bool:
+        """Whether the client holds anything of what is open at `depth`."""
+        return depth < len(self._told)
 
     def _has_inner(self, depth: int) -> bool:
         return depth + 1 < len(self._frames) or self._pending.kind in UNFINISHED
@@ -113,7 +98,8 @@ class Endings:
         nodes, depth = self._levels[-1], len(self._frames)
         if self._pending.kind is Kind.VALUE:
             return {node: self._replaced(depth, node) for node in nodes}
-        leaf = Leaf(self._pending, self._paths[-1], nodes, self._known)
+        told = self._told[-1] if self._is_told(depth) else ""
+        leaf = Leaf(self._pending, self._paths[-1], nodes, self._known, told)
         return {node: leaf.endings(node, self._limit) for node in nodes}
 
     def _replaced(self, depth: int, node: Node | None) -> list[Ending]:
@@ -132,7 +118,7 @@ class Endings:
                 (pending.text if is_new else "") + dump(value),
                 value,
                 missing=(self._paths[depth],),
-                taken=int(self._is_told[depth]),
+                taken=int(self._is_told(depth)),
                 lost=int(not is_new),
             )
         ]
@@ -146,7 +132,7 @@ class Endings:
                 for more in self._more(depth, node, value)
             ]
             # What the client has been told is not dropped while it may stay.
-            is_kept = part.is_there and (self._is_told[depth + 1] or not part.missing)
+            is_kept = part.is_there and (self._is_told(depth + 1) or not part.missing)
             if self._limit == 1 and is_kept and not any(endings[-1].rank[:2]):
                 break
         return list(islice(_various(endings), self._limit))
@@ -164,7 +150,7 @@ class Endings:
             is_wrong = place is None or not self._is_one(place, ending.value)
             yield _broken(ending) if is_wrong else ending
         is_leaf = depth + 1 == len(self._frames)
-        is_told = self._is_told[depth + 1]
+        is_told = self._is_told(depth + 1)
         if (is_leaf and self._pending.kind is not Kind.VALUE) or (not is_leaf and not is_told):
             yield from self._replaced(depth + 1, place)
         # What a required container holds already is not thrown away to put an empty one there.
@@ -232,6 +218,22 @@ class Endings:
         return (
             "propertyNames" not in raw or not is_there or self._known.oracle.can_grow(node, value)
         )
+
+
+def _along(told: Json, frames: list[Frame]) -> Iterator[Json]:
+    """What is told of each open container and of what is open in the innermost, from outside in."""
+    if told is None:
+        return
+    yield told
+    for frame in frames:
+        token = frame.token
+        if isinstance(told, dict) and token in told:
+            told = told[str(token)]
+        elif isinstance(told, list) and isinstance(token, int) and token < len(told):
+            told = told[token]
+        else:
+            return
+        yield told
 
 
 def _member(node: Node, frame: Frame) -> Node | None:

@@ -64,6 +64,16 @@ class JsonDecoder:
         return bool(self._raw.getvalue().strip())
 
     @property
+    def growing(self) -> str | None:
+        """The path of the string that is being read; None where none is."""
+        return self._tree.path if self._tree.in_text else None
+
+    @property
+    def num_over(self) -> int:
+        """How many characters of it are more than the schema allows: they are not told yet."""
+        return self._tree.num_over
+
+    @property
     def skipped(self) -> int:
         """How many characters stood before the document."""
         return self._opening.skipped if self._opening else 0

@@ -6,7 +6,6 @@ from functools import cached_property
 
 from leafstream.decoder.completion import Completion, Oracle
 from leafstream.decoder.least import Least
-from leafstream.decoder.spots import Spot
 from leafstream.pointer import Json
 from leafstream.schema import Node, Schema
 
@@ -25,11 +24,6 @@ class Known:
     def free(self) -> Node:
         """The node of a place of which the schema says nothing."""
         return Schema({}).root
-
-    @cached_property
-    def spot(self) -> Spot:
-        """The place of the document, as the decoder sees it."""
-        return Spot.root(self.schema)
 
     def plain(self, node: Node | None) -> tuple[Node, ...]:
         """The plain nodes of a place; containers in an enum are spelled out member by member."""

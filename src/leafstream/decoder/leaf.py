@@ -39,10 +39,16 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class Leaf:
-    """The unfinished value at `path`, which may be of any of `nodes`."""
+    """The unfinished value at `path`, which may be of any of `nodes`.
 
-    def __init__(self, pending: Pending, path: str, nodes: tuple[Node, ...], known: Known) -> None:
+    `told` is the text that the client holds of it.
+    """
+
+    def __init__(
+        self, pending: Pending, path: str, nodes: tuple[Node, ...], known: Known, told: Json
+    ) -> None:
         self._pending = pending
+        self._told = told if isinstance(told, str) else ""
         self._path = path
         self._nodes = nodes
         self._known = known
@@ -70,7 +76,8 @@ class Leaf:
         if len(written) > most:
             for text in completion.of(node, written[:most]):
                 start = self._pending.start
-                yield Ending(start, dump(text), text, cut=(self._path,), taken=1)
+                taken = int(not text.startswith(self._told))
+                yield Ending(start, dump(text), text, cut=(self._path,), taken=taken)
 
     def _words(self, node: Node) -> Iterator[Ending]:
         written = self._pending.text

@@ -66,9 +66,7 @@ class Pacer:
     """Merges and cuts again the neighbouring text events of one path; all else stays as it is.
 
     Whatever ends a string, an event of another kind or of another path, lets out what is held of
-    it first. No grapheme cluster is split by `word`, `sentence` and a window. `token` holds back
-    only the clusters that `is_unfinished` knows: a combining mark or a jamo that comes a token
-    later than a base that looked finished is let through, since otherwise every token would wait.
+    it first. No grapheme cluster is split, so the last one of a string that grows always waits.
     """
 
     def __init__(self, pace: Pace) -> None:
@@ -101,8 +99,12 @@ class Pacer:
         self.deadline = None
         return self._told(self._cutter.flush())
 
+    def ended(self, growing: str | None) -> list[Event]:
+        """What is held of a string that has ended: one at another path than the one `growing`."""
+        return [] if self._path == growing else self.flush()
+
     def due(self, now: float) -> list[Event]:
-        """What a window held until now, but for a last cluster that may still grow."""
+        """What a window held until now, but for its last cluster."""
         if self.deadline is None or now < self.deadline:
             return []
         assert isinstance(self._cutter, Span)
@@ -110,9 +112,8 @@ class Pacer:
         return self._told(self._cutter.release())
 
     def _cut(self, event: TextAppended, out: list[Event]) -> None:
-        text = event.text
-        if pieces := self._cutter.feed(text):
-            out += [event if piece is text else TextAppended(event.path, piece) for piece in pieces]
+        if pieces := self._cutter.feed(event.text):
+            out += [TextAppended(event.path, piece) for piece in pieces]
 
     def _turn(self, event: TextAppended, out: list[Event]) -> None:
         """Take the first text of a path, or an empty one, which only says: here is a string."""

@@ -27,15 +27,18 @@ SPACE: Final[Ranges] = (
     (9, 13), (32, 32), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A), (0x2028, 0x2029),
     (0x202F, 0x202F), (0x205F, 0x205F), (0x3000, 0x3000), (0xFEFF, 0xFEFF),
 )  # fmt: skip
-LINE: Final[Ranges] = ((10, 10), (13, 13), (0x2028, 0x2029))
+LINE: Final[Ranges] = ((10, 10),)
+"""What a dot leaves out where answers are checked (Rust's regex); ECMA-262's leaves out more."""
 FAVOURITES: Final = " a0A-.:/@_"
 """Tried first where any character of a class will do."""
 MAX_WORK: Final = 20_000
 """Derivatives that one search may take; a text already written may take ten times as many."""
-WIDE: Final = 4
-"""Characters of each class to try where one of each gives too few strings."""
+MAX_STEPS: Final = 100_000
+"""Characters that a search of width 1 may try; most have been derived before."""
+WIDTHS: Final = (1, 4, 64)
+"""Characters of each class to try: more where fewer give too few strings."""
 MAX_VISITS: Final = 3
-"""How often the search may pass through one state: more give other strings of the same length."""
+"""How often at least a search may pass through one state, for other strings of the same length."""
 
 
 class Term:
@@ -182,7 +185,7 @@ class Languages:
         most = None if most is None else most - len(written)
         # One character of each class finds the shortest soonest; more are for those who go on.
         seen: set[str] = set()
-        for width in (1, WIDE):
+        for width in WIDTHS:
             for tail in self._tails(term, least - len(written), most, width):
                 if tail not in seen:
                     yield written + tail
@@ -191,20 +194,22 @@ class Languages:
     def _tails(self, term: Term, least: int, most: int | None, width: int) -> Iterator[str]:
         queue = deque([(term, "")])
         visits: Counter[tuple[Term, int]] = Counter()
-        limit = self._work + MAX_WORK
+        limit, steps_left = self._work + MAX_WORK, MAX_STEPS // width
         # Up to here strings of other lengths are other strings; beyond, loops lead to nothing new.
-        deep = max(least, 0) + (0 if width == 1 else WIDE)
-        while queue and self._work < limit:
+        deep = max(least, 0) + min(width - 1, 4)
+        while queue and self._work < limit and steps_left > 0:
             term, tail = queue.popleft()
             if term.nullable and len(tail) >= least:
                 yield tail
             if most is not None and len(tail) >= most:
                 continue
-            for char in self.choices(term, width):
+            choices = self.choices(term, width)
+            steps_left -= len(choices)
+            for char in choices:
                 rest = self.after(term, char)
                 place = (rest, min(len(tail), deep))
                 visits[place] += 1
-                if rest is not self.never and visits[place] <= MAX_VISITS:
+                if rest is not self.never and visits[place] <= max(width, MAX_VISITS):
                     queue.append((rest, tail + char))
 
 

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
 from itertools import pairwise
 
 from leafstream.decoder.machine import COLON, KEY_TEXT, STRING, VALUE, WORD
 from leafstream.decoder.quoted import QUOTED, Quoted
+from leafstream.decoder.scan import begun_number
 from leafstream.decoder.tolerant import BARE_KEY, LITERALS
 from leafstream.decoder.tree import Frame, Tree
 from leafstream.pointer import Json
-
-number_begun = re.compile(r"-?[0-9][-+.0-9eE]*|-").fullmatch
 
 
 def rendered(machine: Quoted) -> str:
@@ -79,7 +77,7 @@ def _place(frame: Frame) -> str:
 
 
 def _scalar(read: str) -> str:
-    if number_begun(read):
+    if begun_number(read):
         return read
     for name, value in LITERALS.items():
         if name.startswith(read):

@@ -47,33 +47,34 @@ class Guard:
         self._window = window
         self._repeats = repeats
         self._blank = Run()
-        self._same = Run()
-        self._last = ""
         self._past = Run()
         self._path: str | None = None
         self._cycles = Cycles()
 
-    def feed(self, chunk: str, path: str | None = None, over_bound: bool = False) -> Runaway | None:
+    def feed(
+        self, chunk: str, tokens: int = 1, path: str | None = None, num_over: int = 0
+    ) -> Runaway | None:
         """The waste that `chunk` belongs to, once there is too much of it, and then every time.
 
-        `path` is where the text goes to, `over_bound` whether that string is longer than allowed.
+        `tokens` is how many of them the chunk is, `path` the string that it goes to, `num_over`
+        how many characters of that string are beyond its bound by now.
         """
         if not chunk:
             return None
-        if chunk.isspace() or (chunk[0] == "\\" and _is_blank(chunk)):
-            self._blank.go_on(len(chunk))
-        else:
-            self._blank.restart(len(chunk) - len(chunk.rstrip()))
-        self._count_same(chunk)
-        if not over_bound or path != self._path:
-            self._past.restart(0)
-            self._path = path
-        if over_bound:
-            self._past.go_on(len(chunk))
-        cycles = self._cycles.feed(chunk)
-        runs = self._blank.tokens or self._same.tokens or self._past.tokens
-        if runs and (told := self._told()):
-            return told
+        # A character of several tokens, an emoji, is no more waste for that.
+        size, tokens = len(chunk), max(1, min(tokens, len(chunk)))
+        self._path = path
+        self._count_blank(chunk, size, tokens)
+        if num_over:
+            self._past.count(min(num_over, size), size, tokens)
+        elif self._past.tokens:
+            self._past = Run()
+        cycles = self._cycles.feed(chunk, tokens)
+        if self._blank.is_over(self._window):
+            return Runaway("white_space", f"endless white space{self._where}", self._blank.tokens)
+        if self._past.is_over(self._window):
+            message = f"the string{self._where} goes on past its bound"
+            return Runaway("past_bound", message, self._past.tokens)
         for cycle in cycles:
             if self._is_endless(cycle):
                 return self._told_cycle(cycle)
@@ -83,35 +84,17 @@ class Guard:
     def _where(self) -> str:
         return f" at {self._path}" if self._path else ""
 
-    def _count_same(self, chunk: str) -> None:
-        last = chunk[-1]
-        num_others = len(chunk.rstrip(last))
-        if num_others:
-            self._same.restart(len(chunk) - num_others)
-        else:
-            if last != self._last:
-                self._same.restart(0)
-            self._same.go_on(len(chunk))
-        self._last = last
-
-    def _told(self) -> Runaway | None:
-        if self._is_over(self._blank):
-            return Runaway("white_space", f"endless white space{self._where}", self._blank.tokens)
-        if self._is_over(self._same):
-            message = f"the character {self._last!r} without end{self._where}"
-            return Runaway("character", message, self._same.tokens)
-        if self._is_over(self._past):
-            message = f"the string{self._where} goes on past its bound"
-            return Runaway("past_bound", message, self._past.tokens)
-        return None
-
-    def _is_over(self, run: Run) -> bool:
-        window = self._window
-        return run.tokens >= window or (run.num_chars >= 2 * window and run.tokens >= window // 8)
+    def _count_blank(self, chunk: str, size: int, tokens: int) -> None:
+        if chunk.isspace() or (chunk[0] == "\\" and _is_blank(chunk)):
+            self._blank.count(size, size, tokens)
+        elif chunk[-1].isspace():
+            self._blank.count(size - len(chunk.rstrip()), size, tokens)
+        elif self._blank.num_chars:
+            self._blank = Run()
 
     def _is_endless(self, cycle: Cycle) -> bool:
         if cycle.period == 1:
-            return False  # told as one character
+            return Run(cycle.num_chars, self._cycles.tokens(cycle)).is_over(self._window)
         num_chars, meant = cycle.num_chars, self._repeats * cycle.period
         patience = CHARS_PER_TOKEN * self._window
         if num_chars < meant + patience:
@@ -124,6 +107,9 @@ class Guard:
 
     def _told_cycle(self, cycle: Cycle) -> Runaway:
         block = self._cycles.block(cycle)
+        if cycle.period == 1:
+            message = f"the character {block!r} without end{self._where}"
+            return Runaway("character", message, self._cycles.tokens(cycle))
         times = cycle.num_chars // cycle.period
         reason: Literal["white_space", "cycle"] = "white_space" if _is_blank(block) else "cycle"
         waste = self._cycles.tokens(cycle) - self._cycles.tokens_per_period(cycle)
@@ -135,18 +121,22 @@ class Run:
 
     __slots__ = ("num_chars", "tokens")
 
-    def __init__(self) -> None:
-        self.tokens = 0
-        self.num_chars = 0
-
-    def go_on(self, num_chars: int) -> None:
-        self.tokens += 1
-        self.num_chars += num_chars
-
-    def restart(self, num_chars: int) -> None:
-        """Begin with the end of a chunk that is not all waste."""
-        self.tokens = 0
+    def __init__(self, num_chars: int = 0, tokens: int = 0) -> None:
         self.num_chars = num_chars
+        self.tokens = tokens
+
+    def is_over(self, window: int) -> bool:
+        tokens = self.tokens
+        return tokens >= window // 8 and (tokens >= window or self.num_chars >= 2 * window)
+
+    def count(self, num_waste: int, num_chars: int, tokens: int) -> None:
+        """Take a chunk of `num_chars` characters, the last `num_waste` of which are waste."""
+        if num_waste == num_chars:
+            self.tokens += tokens
+            self.num_chars += num_waste
+        else:
+            self.tokens = tokens * num_waste // num_chars
+            self.num_chars = num_waste
 
 
 def _may_be_meant(block: str) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from leafstream.decoder.graphemes import MAX_CLUSTER, border_within, is_unfinished, last_start
+from leafstream.decoder.graphemes import border_within, settled
 
 Border = Callable[[str, int, int, int], tuple[int, int]]
 """(text, start, at, stop) -> (end, resume): where the segment that begins at `start` ends, 0 where
@@ -67,7 +67,7 @@ class Segments:
 
 
 class Tokens:
-    """Gives the chunks as they are, without a last cluster that is not finished."""
+    """Gives the chunks as they come, but for the last cluster, which may still grow."""
 
     def __init__(self) -> None:
         self._held = ""
@@ -77,18 +77,10 @@ class Tokens:
         return not self._held
 
     def feed(self, text: str) -> list[str]:
-        if self._held:
-            text = self._held + text
-            self._held = ""
-        # Most chunks end in ASCII or in a Hangul syllable, which are not held; © and ® are emoji.
-        last = text[-1]
-        if (last < "\u0300" and last not in "\r©®") or "가" <= last <= "힣":
-            return [text]
-        end = last_start(text)
-        if len(text) - end <= MAX_CLUSTER and is_unfinished(text[end:]):
-            self._held = text[end:]
-            return [text[:end]] if end else []
-        return [text]
+        text = self._held + text
+        end = settled(text)
+        self._held = text[end:]
+        return [text[:end]] if end else []
 
     def flush(self) -> str:
         held = self._held
@@ -116,10 +108,8 @@ class Span:
     def release(self) -> str:
         """What is held but for the last cluster, which may still grow."""
         text = self.flush()
-        end = last_start(text)
-        if len(text) - end > MAX_CLUSTER:
-            return text
-        self._pieces = [text[end:]] if text else []
+        end = settled(text)
+        self._pieces = [text[end:]] if end < len(text) else []
         return text[:end]
 
     def flush(self) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from leafstream.pointer import Json
 from leafstream.schema import TYPES, Node, Schema
 
@@ -9,11 +11,10 @@ from leafstream.schema import TYPES, Node, Schema
 class Words:
     """The only strings allowed in a place. `decided` are their shortest unmistakable beginnings."""
 
-    __slots__ = ("all", "decided", "longest")
+    __slots__ = ("all", "decided")
 
     def __init__(self, words: tuple[str, ...]) -> None:
         self.all = frozenset(words)
-        self.longest = max(map(len, words), default=0)
         self.decided = tuple(filter(None, (self._decided(word) for word in self.all)))
 
     def _decided(self, word: str) -> str | None:
@@ -26,9 +27,22 @@ class Words:
 
 
 class Spot:
-    """One place: the JSON types it takes, the words it takes, its members' and items' places."""
+    """One place: the JSON types it takes, the words it takes, its members' and items' places.
 
-    __slots__ = ("_items", "_known", "_members", "_nodes", "keys", "open", "types", "words")
+    `bound` is how many characters a string may have here: sys.maxsize where nothing says so.
+    """
+
+    __slots__ = (
+        "_items",
+        "_known",
+        "_members",
+        "_nodes",
+        "bound",
+        "keys",
+        "open",
+        "types",
+        "words",
+    )
 
     def __init__(self, nodes: tuple[Node, ...] | None, known: dict[tuple[int, ...], Spot]) -> None:
         self._nodes = nodes
@@ -40,6 +54,7 @@ class Spot:
             *(n.types for n in nodes or ())
         )
         self.words = _words(nodes or ())
+        self.bound = max(map(_bound, self._of("string")), default=sys.maxsize)
         self.keys = frozenset(key for node in objects for key in node.keys)
         self.open = nodes is None or any(node.open for node in objects)
 
@@ -95,3 +110,9 @@ def _words(nodes: tuple[Node, ...]) -> Words | None:
             allowed += node.allowed
     words = tuple(word for word in allowed if isinstance(word, str))
     return Words(words) if words else None
+
+
+def _bound(node: Node) -> int:
+    if node.allowed is None:
+        return int(node.raw.get("maxLength", sys.maxsize))
+    return max(len(word) for word in node.allowed if isinstance(word, str))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import re
 from io import StringIO
+from typing import Annotated
+
+import msgspec
 
 from leafstream.events import Event, TextAppended
 from leafstream.pointer import Json
 
-Reasoning = tuple[tuple[str, str], ...]
+Reasoning = tuple[tuple[str, Annotated[str, msgspec.Meta(min_length=1)]], ...]
+"""What begins and what ends a block; with an empty opener the text begins inside one."""
 THINK: Reasoning = (("<think>", "</think>"),)
 
 
 class Blocks:
-    """Reasoning blocks by their (opener, closer). With an empty opener the text begins inside."""
+    """Where in a text the reasoning is."""
 
     def __init__(self, reasoning: Reasoning) -> None:
         self._closers = {opener: closer for opener, closer in reasoning if opener}
@@ -68,6 +72,14 @@ class TextDecoder:
     def value(self) -> Json:
         """What a client holds by now; None before any text."""
         return self._text.getvalue() if self.started else None
+
+    @property
+    def growing(self) -> str | None:
+        return None if self.complete else ""
+
+    @property
+    def num_over(self) -> int:
+        return 0
 
     def prefix(self) -> str:
         """The text told so far."""

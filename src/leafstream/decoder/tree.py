@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from leafstream.decoder.spots import Spot, Words
@@ -56,6 +57,7 @@ class Tree:
     """
 
     __slots__ = (
+        "_bound",
         "_held",
         "_parts",
         "_size",
@@ -83,7 +85,14 @@ class Tree:
         self._parts: list[str] = []
         self._held: list[str] = []
         self._size = 0
+        self._bound = sys.maxsize
         self._words: Words | None = None
+
+    @property
+    def num_over(self) -> int:
+        """How many characters the open string is longer than its place allows."""
+        over = self._size - self._bound
+        return over if over > 0 and self.in_text else 0
 
     @property
     def value(self) -> Json:
@@ -153,10 +162,16 @@ class Tree:
         """A string begins at the current place; its text comes in `run`."""
         self.in_text = True
         self._words = self.spot.words
+        self._bound = self.spot.bound
         self._size = 0
 
     def grow(self, text: str) -> list[Event]:
         """What `flush` would tell of `text`, for a string that is `flowing`."""
+        self._size += len(text)
+        if self._size > self._bound:
+            self.out = []
+            self._tell_within(text)
+            return self.out
         self._parts.append(text)
         return [TextAppended(self.path, text)]
 
@@ -168,12 +183,14 @@ class Tree:
             return
         if self._words is not None:
             text = self._decided(self._words, text)
-        self._tell(text)
+        else:
+            self._size += len(text)
+        self._tell_within(text)
 
     def end(self) -> None:
-        """The string is whole."""
+        """The string is whole: now even that is told which no place takes."""
         self.flush()
-        if self._words is not None and not self.muted:
+        if self._held:
             self._tell("".join(self._held))
             self._held.clear()
         self.flowing = self.in_text = False
@@ -184,6 +201,15 @@ class Tree:
             self._parts.clear()
         else:
             self.scalar("")
+
+    def _tell_within(self, text: str) -> None:
+        """Tell what of the newest `text` is within the bound; what is beyond may be cut off yet."""
+        over = self._size - self._bound
+        if over > 0:
+            end = max(0, len(text) - over)
+            self._held.append(text[end:])
+            text = text[:end]
+        self._tell(text)
 
     def _tell(self, text: str) -> None:
         if not text:
@@ -199,7 +225,7 @@ class Tree:
         size = self._size
         self._size += len(text)
         self._held.append(text)
-        if size > words.longest:
+        if size > self._bound:
             return ""
         whole = "".join(self._held)
         if not whole.startswith(words.decided):

@@ -48,14 +48,14 @@ def compile_grammar(schema: Schema) -> Grammar:
 
 def compile_remainder(prefix: str, schema: Schema) -> str | None:
     """A grammar of what may follow `prefix`; None where it cannot be told or compiled."""
-    text = remainder(prefix, Schema(_closed(schema.source)))
+    text = remainder(prefix, Schema(closed(schema.source)))
     return text if text is not None and _compiles(text) else None
 
 
 def _text(source: RawSchema, *, lenient: bool) -> str:
     # Compact JSON: white space is where small models get lost, and each blank is a token.
     guidance = {"whitespace_flexible": False, "lenient": lenient}
-    raw = msgspec.json.encode({"x-guidance": guidance, **_closed(source)}).decode()
+    raw = msgspec.json.encode({"x-guidance": guidance, **closed(source)}).decode()
     return f"%llguidance {{}}\nstart: %json {raw}"
 
 
@@ -82,20 +82,20 @@ def _shape(raw: Any, is_kept: Callable[[RawSchema, str], bool] = lambda *_: Fals
     return kept
 
 
-def _closed(raw: Any) -> Any:
+def closed(raw: Any) -> Any:
     """The schema less what it allows only by not speaking of it: more members, endless integers.
 
     A model that may invent members does so, and one that may write a digit more writes it.
     """
     if isinstance(raw, list):
-        return [_closed(item) for item in raw]
+        return [closed(item) for item in raw]
     if not isinstance(raw, dict):
         return raw
-    kept = {key: value if key in _VERBATIM else _closed(value) for key, value in raw.items()}
+    kept = {key: value if key in _VERBATIM else closed(value) for key, value in raw.items()}
     if "anyOf" in kept:
         kept.pop("oneOf", None)  # the same branches: a grammar cannot count how many match
     if isinstance(raw.get("properties"), dict) and "type" in raw:
-        kept["properties"] = {name: _closed(sub) for name, sub in raw["properties"].items()}
+        kept["properties"] = {name: closed(sub) for name, sub in raw["properties"].items()}
         if "patternProperties" not in raw:
             kept.setdefault("additionalProperties", False)
     return _ending(kept) if kept.get("type") == "integer" else kept

@@ -43,8 +43,21 @@ async def read_model(request: Request, model: type[M], limit: int) -> M:
 
 def documented(model: type[BaseModel]) -> dict[str, Any]:
     """The OpenAPI of a body that `read_model` reads."""
-    content = {"application/json": {"schema": model.model_json_schema()}}
+    schema = model.model_json_schema()
+    # In an OpenAPI document a reference begins at the document, not at the schema.
+    content = {"application/json": {"schema": _inlined(schema, schema.pop("$defs", {}))}}
     return {"requestBody": {"required": True, "content": content}}
+
+
+def _inlined(schema: Any, models: dict[str, Any]) -> Any:
+    """The schema with the (unnested) models that it refers to in their places."""
+    if isinstance(schema, list):
+        return [_inlined(item, models) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    if "$ref" in schema:
+        return _inlined(models[schema["$ref"].removeprefix("#/$defs/")], models)
+    return {name: _inlined(item, models) for name, item in schema.items()}
 
 
 def answer_json(value: Any, status: int = 200) -> Response:

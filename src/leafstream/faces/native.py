@@ -33,8 +33,12 @@ class AnswerRequest(BaseModel):
     )
     instructions: str | None = Field(None, description="The system turn, with `schema` only.")
     input: dict[str, Any] | str = Field(description="What the assistant's input type asks for.")
-    max_tokens: int | None = Field(None, ge=1, description="The longest answer, in tokens.")
-    max_new_tokens: int | None = Field(None, ge=1, description="Another name of max_tokens.")
+    max_tokens: int | None = Field(
+        None, ge=1, le=10**9, description="The longest answer, in tokens."
+    )
+    max_new_tokens: int | None = Field(
+        None, ge=1, le=10**9, description="Another name of max_tokens."
+    )
     do_sample: bool | None = None
     temperature: float | None = Field(None, ge=0, le=5)
     top_p: float | None = Field(None, gt=0, le=1)
@@ -89,7 +93,7 @@ class Native:
             schema=asked.answer_schema,
             max_tokens=asked.limit(),
             sampling=read_sampling(asked.settings(), assistant.sampling),
-            pace=Pace("token") if asked.pace is None else Pace.parse(asked.pace),
+            pace=assistant.pace if asked.pace is None else Pace.parse(asked.pace),
             conversation=asked.conversation,
             soft_landing=self._settings.soft_landing,
             background=asked.background,

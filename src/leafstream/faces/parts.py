@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 
@@ -9,6 +10,8 @@ import msgspec
 from fastapi import APIRouter, Request
 
 from leafstream.assistant import Assistant
+from leafstream.errors import Interrupted
+from leafstream.events import Terminal
 from leafstream.faces import sse
 from leafstream.log import Batch, Log
 from leafstream.runs import Runs
@@ -37,11 +40,45 @@ class Parts(msgspec.Struct, frozen=True):
                 async for batch in batches:
                     yield batch
 
-    def stream(self, answer: str, after: int = 0, write: sse.Write = sse.native) -> sse.EventStream:
+    async def last(self, answer: str, request: Request) -> Terminal | None:
+        """How the answer ends; None where the client of `request` (read before) left first.
+
+        Raises Interrupted where this process lets its readers go before that.
+        """
+        gone = asyncio.ensure_future(_gone(request))
+        ending = asyncio.ensure_future(self._ending(answer))
+        try:
+            await asyncio.wait({gone, ending}, return_when=asyncio.FIRST_COMPLETED)
+            return ending.result() if ending.done() else None
+        finally:
+            gone.cancel()
+            ending.cancel()
+            await asyncio.wait({gone, ending})
+
+    async def _ending(self, answer: str) -> Terminal:
+        async with aclosing(self.read(answer)) as batches:
+            async for batch in batches:
+                last = batch[-1].event
+                if isinstance(last, Terminal):
+                    return last
+        raise Interrupted(f"this server is stopping; the answer {answer!r} goes on without it")
+
+    def stream(
+        self, answer: str, after: int = 0, write: sse.Write = sse.native
+    ) -> sse.EventStream[Batch]:
         """The answer as a response; `write` makes frames of a batch."""
         settings = self.settings
         batches = self.read(answer, after, settings.heartbeat_seconds)
         return sse.EventStream(batches, write, settings.stall_seconds)
+
+    def send(self, frames: AsyncGenerator[bytes, None]) -> sse.EventStream[bytes]:
+        """Frames of another protocol as a response; empty ones are heartbeats."""
+        return sse.EventStream(frames, bytes, self.settings.stall_seconds, sse.OPENING)
+
+
+async def _gone(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 class Face(msgspec.Struct, frozen=True):

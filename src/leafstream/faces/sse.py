@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Sized
 from contextlib import aclosing
+from typing import Generic, TypeVar
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -16,7 +17,8 @@ from leafstream.log import Batch, Entry
 logger = logging.getLogger("leafstream.sse")
 
 RETRY_MS = 1000
-PREAMBLE = f"retry: {RETRY_MS}\n: leafstream\n\n".encode()
+OPENING = b": leafstream\n\n"
+PREAMBLE = f"retry: {RETRY_MS}\n".encode() + OPENING
 HEARTBEAT = b": still here\n\n"
 HEADERS = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -31,6 +33,7 @@ _LINE_ENDS = (
 )
 
 Write = Callable[[Batch], bytes]
+B = TypeVar("B", bound=Sized)
 
 
 def one_line(data: bytes) -> bytes:
@@ -44,11 +47,16 @@ def one_line(data: bytes) -> bytes:
 def frame(entry: Entry) -> bytes:
     """One event on the wire; its data is one line of JSON in any reader's eyes."""
     event = entry.event
-    return b"id: %d\nevent: %b\ndata: %b\n\n" % (
-        entry.number,
-        event.kind.encode(),
-        one_line(encode(event)),
-    )
+    return b"id: %d\n%b" % (entry.number, typed_frame(event.kind, encode(event)))
+
+
+def typed_frame(kind: str, data: bytes) -> bytes:
+    """An event with its type and no id, as other protocols have it."""
+    return b"event: %b\n%b" % (kind.encode(), data_frame(data))
+
+
+def data_frame(data: bytes) -> bytes:
+    return b"data: %b\n\n" % one_line(data)
 
 
 def native(batch: Batch) -> bytes:
@@ -58,21 +66,27 @@ def native(batch: Batch) -> bytes:
     return batch.wire
 
 
-class EventStream(Response):
+class EventStream(Response, Generic[B]):
     """A response that writes each batch as it comes, and a heartbeat for an empty one.
 
-    `batches` is closed when the stream ends, when the client hangs up, and when it takes nothing
-    for `stall` seconds: then the connection is broken off, and the client resumes.
+    `opening` is sent at once. `batches` is closed when the stream ends, when the client hangs up,
+    and when it takes nothing for `stall` seconds: then the connection is broken off, and the client
+    resumes.
     """
 
     def __init__(
-        self, batches: AsyncGenerator[Batch, None], write: Write = native, stall: float = 30.0
+        self,
+        batches: AsyncGenerator[B, None],
+        write: Callable[[B], bytes],
+        stall: float = 30.0,
+        opening: bytes = PREAMBLE,
     ) -> None:
         super().__init__(headers=HEADERS)
         del self.headers["content-length"]
         self._batches = batches
         self._write = write
         self._stall = stall
+        self._opening = opening
         self._num_sent = 0
         self._is_sending = False
         self._given_up = False
@@ -94,11 +108,11 @@ class EventStream(Response):
             watching.cancel()
             await asyncio.wait({watching})
 
-    async def _send_all(self, batches: AsyncGenerator[Batch, None], send: Send) -> None:
+    async def _send_all(self, batches: AsyncGenerator[B, None], send: Send) -> None:
         await send(
             {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         )
-        await send({"type": "http.response.body", "body": PREAMBLE, "more_body": True})
+        await send({"type": "http.response.body", "body": self._opening, "more_body": True})
         async for batch in batches:
             body = self._write(batch) if batch else HEARTBEAT
             if body:

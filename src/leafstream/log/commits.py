@@ -23,7 +23,7 @@ from leafstream.errors import Fenced, LogUnavailable
 from leafstream.events import Event, Failed, is_terminal
 from leafstream.log.records import Record, encode_record, joined, whole
 from leafstream.log.storage import Outcome, Storage, Write
-from leafstream.log.tail import Tails
+from leafstream.log.tail import Tail, Tails
 from leafstream.piece import Piece
 
 logger = logging.getLogger("leafstream.log")
@@ -45,10 +45,11 @@ class Claim(msgspec.Struct, frozen=True):
 class _Collected:
     """What an answer has to say in the next flush."""
 
-    __slots__ = ("claim", "events", "pieces")
+    __slots__ = ("claim", "events", "pieces", "tail")
 
-    def __init__(self, claim: Claim) -> None:
+    def __init__(self, claim: Claim, tail: Tail) -> None:
         self.claim = claim
+        self.tail = tail
         self.events: list[Event] = []
         self.pieces: list[Piece] = []
 
@@ -65,8 +66,6 @@ class Commits:
         self._writers: deque[asyncio.Future[None]] = deque()
         self._in_flight: set[str] = set()
         self._owed: list[Write] = []
-        self._fenced: set[str] = set()
-        self._cancels: set[str] = set()
         self._dirty = asyncio.Event()
         self._flushed = asyncio.Event()
 
@@ -78,13 +77,13 @@ class Commits:
         Waits while too much is collected. Raises Fenced where the claim is no longer good.
         """
         answer = claim.answer
-        if answer in self._fenced:
-            raise Fenced(f"the answer {answer!r} is written by another process")
+        tail = self._tails[answer]
+        _check(tail)
         collected = self._collected.get(answer)
         if collected is None:
             if self._num_collected >= MAX_OF_ALL:
                 await self._turn()
-            collected = self._collected.setdefault(answer, _Collected(claim))
+            collected = self._collected.setdefault(answer, _Collected(claim, tail))
         if piece is not None:
             collected.pieces.append(piece)
         if events:
@@ -119,12 +118,7 @@ class Commits:
         """Wait until all that was appended is durable. Raises Fenced."""
         while self._has_news(claim.answer):
             await self._next_flush()
-        if claim.answer in self._fenced:
-            raise Fenced(f"the answer {claim.answer!r} is written by another process")
-
-    def cancel_wanted(self, answer: str) -> bool:
-        """Whether another process asked for this answer's end."""
-        return answer in self._cancels
+        _check(self._tails[claim.answer])
 
     async def drained(self) -> None:
         """Wait until everything that was said is durable."""
@@ -134,8 +128,6 @@ class Commits:
     def forget(self, answer: str) -> None:
         """Its writer is done."""
         self._collected.pop(answer, None)
-        self._fenced.discard(answer)
-        self._cancels.discard(answer)
 
     def _has_news(self, answer: str) -> bool:
         collected = self._collected.get(answer)
@@ -157,17 +149,21 @@ class Commits:
                 del self._collected[answer]
             self._in_flight = set(full)
             self._make_room()
+            # What was collected behind a fence is nobody's any more.
+            good = [item for item in full.values() if item.tail.fenced is None]
             try:
-                await self._commit(list(full.values()))
-            finally:
-                self._in_flight = set()
-                self._flushed.set()
-                self._flushed = asyncio.Event()
-                if self._writers:  # they must not depend on those before them having news
-                    self._dirty.set()
+                await self._commit(good)
+            except Exception:  # one answer's trouble must not end the flushing of all
+                logger.exception("a flush failed")
+                self._give_up(good, LogUnavailable("the log failed; see the server's log"))
+            self._in_flight = set()
+            self._flushed.set()
+            self._flushed = asyncio.Event()
+            if self._writers:  # they must not depend on those before them having news
+                self._dirty.set()
 
     async def _commit(self, collected: list[_Collected]) -> None:
-        records = [self._record(item) for item in collected]
+        records = [_record(item) for item in collected]
         writes = [_write(i.claim, record) for i, record in zip(collected, records, strict=True)]
         try:
             outcomes = await self._write([*writes, *self._owed])
@@ -176,37 +172,34 @@ class Commits:
             return
         self._owed.clear()
         for item, record, outcome in zip(collected, records, outcomes, strict=False):
-            self._written(item.claim.answer, record, outcome)
-
-    def _record(self, item: _Collected) -> Record:
-        events = joined(item.events)
-        tail = self._tails[item.claim.answer]
-        return Record(tail.last + len(events), events, whole(item.pieces))
+            self._written(item, record, outcome)
 
     async def _write(self, writes: list[Write]) -> list[Outcome]:
         """One write, tried again while the storage is away and patience lasts."""
         patience = self._patience if len(writes) > len(self._owed) else 0
         deadline = asyncio.get_running_loop().time() + patience
+        is_told = patience == 0
         while True:
             try:
                 return await self._storage.write(writes)
             except LogUnavailable as error:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
-                logger.warning("the log waits for its storage: %s", error.message)
+                if not is_told:
+                    logger.warning("the log waits for its storage: %s", error.message)
+                is_told = True
                 await asyncio.sleep(RETRY_SECONDS)
 
-    def _written(self, answer: str, record: Record, outcome: Outcome) -> None:
-        tail = self._tails[answer]
+    def _written(self, item: _Collected, record: Record, outcome: Outcome) -> None:
+        tail = item.tail
         if outcome == "fenced":
-            self._fenced.add(answer)
+            tail.fenced = f"the answer {item.claim.answer!r} is written by another process"
             tail.mine = False
             tail.wake()
             return
-        if outcome == "cancel":
-            self._cancels.add(answer)
+        tail.cancel_wanted |= outcome == "cancel"
         tail.grow(record.events)
-        self._tails.drop_idle(answer)
+        self._tails.drop_idle(item.claim.answer)
 
     def _give_up(self, collected: list[_Collected], error: LogUnavailable) -> None:
         """End these answers in memory; the storage is owed their ends until it is back."""
@@ -214,11 +207,20 @@ class Commits:
             logger.error("the log gives up on %d answers: %s", len(collected), error.message)
         failed = Failed(error.code, error.status, error.message, error.retryable)
         for item in collected:
-            tail = self._tails[item.claim.answer]
-            self._owed.append(_write(item.claim, Record(tail.last + 1, [failed], [])))
-            tail.grow([failed])
-            self._fenced.add(item.claim.answer)
+            self._owed.append(_write(item.claim, Record(item.tail.last + 1, [failed], [])))
+            item.tail.grow([failed])
+            item.tail.fenced = error.message
         asyncio.get_running_loop().call_later(OWED_SECONDS, self._dirty.set)
+
+
+def _check(tail: Tail) -> None:
+    if tail.fenced is not None:
+        raise Fenced(tail.fenced)
+
+
+def _record(item: _Collected) -> Record:
+    events = joined(item.events)
+    return Record(item.tail.last + len(events), events, whole(item.pieces))
 
 
 def _write(claim: Claim, record: Record) -> Write:

@@ -104,7 +104,7 @@ class Log:
 
     def cancel_wanted(self, answer: str) -> bool:
         """Whether another process asked for this answer's end."""
-        return self._commits.cancel_wanted(answer)
+        return self._tails[answer].cancel_wanted
 
     def ended(self, claim: Claim) -> None:
         """The writer is done: forget what only it needed."""
@@ -213,6 +213,11 @@ class Log:
 
     async def wanted_cancels(self) -> list[str]:
         return await self._storage.wanted_cancels()
+
+    def is_read(self, answer: str) -> bool:
+        """Whether anybody in this process reads the answer now."""
+        tail = self._tails.get(answer)
+        return tail is not None and tail.readers > 0
 
     async def seen(self, answer: str, within: float) -> bool:
         """Whether another process told in the last `within` seconds that it is read there."""

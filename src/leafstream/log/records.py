@@ -50,9 +50,10 @@ class Record(msgspec.Struct, frozen=True):
         return self.last - len(self.events) + 1
 
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[list[tuple[str, msgspec.Raw]], list[Piece]]).decode
-_decoders = {kind: msgspec.msgpack.Decoder(cls).decode for kind, cls in KINDS.items()}
+# JSON, not MessagePack: an integer of a JSON answer may have more than 64 bits.
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(tuple[list[tuple[str, msgspec.Raw]], list[Piece]]).decode
+_decoders = {kind: msgspec.json.Decoder(cls).decode for kind, cls in KINDS.items()}
 
 
 def encode_record(record: Record) -> bytes:
@@ -69,7 +70,7 @@ def encode_opening(opening: Opening) -> bytes:
     return _encode(opening)
 
 
-decode_opening = msgspec.msgpack.Decoder(Opening).decode
+decode_opening = msgspec.json.Decoder(Opening).decode
 
 
 def joined(events: Sequence[Event]) -> list[Event]:

@@ -13,13 +13,19 @@ KEPT = 64
 
 
 class Tail:
-    """Events after number `last`, growing. `readers` counts who waits for them here."""
+    """Events up to number `last`, growing. `readers` counts who waits for them here.
+
+    `fenced` says why the writer here may not write any more; `cancel_wanted` that another process
+    was asked for the answer's end.
+    """
 
     def __init__(self, last: int, *, ended: bool, mine: bool) -> None:
         self.last = last
         self.ended = ended
         self.mine = mine
         self.readers = 0
+        self.fenced: str | None = None
+        self.cancel_wanted = False
         self._events: list[Event] = []
         self._shared: tuple[int, Batch] = (-1, Batch())
         self._waiting: set[asyncio.Future[None]] = set()

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from leafstream.decoder.closing import close
+from leafstream.decoder.closing import Closer
 from leafstream.decoder.json import JsonDecoder
 from leafstream.decoder.value import fold
 from leafstream.events import TextAppended, ValueSet
 from leafstream.schema import Schema
+from tests.unit.closing.told import close
 from tests.unit.decoder.cases import CASES, Case
 
 CUT = [
@@ -118,7 +119,8 @@ def test_an_item_that_cannot_be_valid_is_dropped() -> None:
 def test_text_beyond_its_bound_is_shortened_rather_than_lost() -> None:
     closing = close('{"a":"abcdef', member({"type": "string", "maxLength": 4}))
     assert closing.value == {"a": "abcd"}
-    assert closing.events == (ValueSet("/a", "abcd"),)
+    assert closing.cut == ("/a",)
+    assert closing.events == ()  # the decoder tells nothing beyond the bound
 
 
 def test_the_union_follows_what_is_written() -> None:
@@ -183,4 +185,4 @@ def test_a_recursive_union_closes_at_any_depth() -> None:
 )  # fmt: skip
 def test_what_is_no_prefix_of_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"not strict JSON|escape"):
-        close(text)
+        Closer().close(text, None)

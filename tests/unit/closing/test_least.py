@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from leafstream.decoder.closing import close
 from leafstream.decoder.least import least
 from leafstream.errors import UnsupportedSchema
 from leafstream.schema import Schema
+from tests.unit.closing.told import close
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,24 @@ from leafstream.schema import Schema
                 "patternProperties": {"^x[0-9]$": {"type": "null"}},
             },
             '{"x0":null,"x1":null}',
+        ),
+        (
+            {
+                "type": "object",
+                "minProperties": 10,
+                "propertyNames": {"pattern": "^x[0-9]$"},
+                "additionalProperties": {"type": "null"},
+            },
+            "{" + ",".join(f'"x{n}":null' for n in range(10)) + "}",
+        ),
+        (
+            {
+                "type": "array",
+                "minItems": 9,
+                "uniqueItems": True,
+                "items": {"type": "string", "pattern": "^[a-c]{2}$"},
+            },
+            '["aa","ab","ac","ba","bb","bc","ca","cb","cc"]',
         ),
         ({"anyOf": [{"type": "array", "minItems": 9}, {"type": "integer"}]}, "0"),
         ({"oneOf": [{"type": "string"}, {"type": "string", "maxLength": 2}]}, '"   "'),

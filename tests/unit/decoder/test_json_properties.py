@@ -134,6 +134,7 @@ SCHEMAS = [None] + [
         {"type": "array", "items": {"type": "integer"}},
         {"type": ["array", "integer"], "items": {"type": "object", "properties": {"a": {}}}},
         {"enum": ["a", "ab", "b"]},
+        {"type": "string", "maxLength": 2},
         {"type": "array", "items": {"type": "array", "items": {"type": "string"}}},
     )
 ]

@@ -182,6 +182,21 @@ def test_enum_text_is_held_until_one_value_remains() -> None:
     assert decoder.feed("ER") == [TextAppended("/kind", "ER")]
 
 
+def test_text_beyond_its_bound_is_told_only_when_the_string_ends_with_it() -> None:
+    short = Schema.parse({"type": "object", "properties": {"a": {"maxLength": 3}, "b": {}}})
+    decoder = JsonDecoder(short)
+    assert decoder.feed('{"a": "cup')[1:] == [TextAppended("/a", "cup")]
+    assert decoder.num_over == 0
+    assert decoder.feed("board")[1:] == []
+    assert decoder.num_over == 5
+    assert decoder.growing == "/a"
+    assert decoder.prefix() == '{"a":"cupboard'
+    assert decoder.feed('", ') == []
+    assert decoder.feed('"b": "') == [TextAppended("/a", "board")]
+    assert decoder.num_over == 0
+    assert decoder.growing == "/b"
+
+
 def test_an_array_in_a_string_streams_while_it_is_written() -> None:
     decoder = JsonDecoder(CARD)
     decoder.feed('{"tags": "[\\"one')
@@ -241,6 +256,9 @@ def same_shape(left: Json, right: Json) -> bool:
         ("{title: a, lev", '{"title":"a","lev'),
         ("{title: a, level ", '{"title":"a","level"'),
         ("{title: a, level: 1", '{"title":"a","level":1'),
+        ("{title: a, level: 1.5e", '{"title":"a","level":1.5e'),
+        ("{title: a, level: 1+1", '{"title":"a","level":"1+1'),
+        ("{title: a, level: 01", '{"title":"a","level":"01'),
         ("{title: a, level: 1,", '{"title":"a","level":1 '),
         ("{done: Tru", '{"done":tru'),
         ("{kind: 'WA", '{"kind":"WA'),

@@ -60,21 +60,37 @@ def test_what_has_no_border_is_let_out_in_parts_of_200_or_2000_characters() -> N
 @pytest.mark.parametrize(
     ("chunks", "tokens"),
     [
-        (["a👩", "\u200d", "👩", "\u200d👧", "b"], ["a", "👩‍👩‍👧b"]),
-        (["👍", "🏽", " ok"], ["👍🏽 ok"]),
+        (["Bring", " a", " cup", "."], ["Brin", "g ", "a cu", "p", "."]),
+        (["텀블", "러를", " 씁"], ["텀", "블러", "를 ", "씁"]),
+        (["a👩", "\u200d", "👩", "\u200d👧", "b"], ["a", "👩‍👩‍👧", "b"]),
+        (["👍", "🏽", " ok"], ["👍🏽 o", "k"]),
         (["x🇰", "🇷", "🇺", "🇸", "!"], ["x", "🇰🇷", "🇺🇸", "!"]),
-        (["\u1112", "\u1161", "\u11ab", "글"], ["\u1112\u1161\u11ab글"]),
+        (["\u1112", "\u1161", "\u11ab", "글"], ["\u1112\u1161\u11ab", "글"]),
+        (["가", "\u11a8", "나"], ["가\u11a8", "나"]),
+        (["cafe", "\u0301", " au"], ["caf", "e\u0301 a", "u"]),
+        (["か", "\u3099", "き"], ["か\u3099", "き"]),
         (["क", "\u094d", "ष", "त"], ["क्ष", "त"]),
         (["น", "\u0e49", "\u0e33", "ดี"], ["น้ำ", "ดี"]),
-        (["\u0600", "12"], ["\u060012"]),
-        (["a\r", "\nb"], ["a", "\r\nb"]),
-        (["1", "\ufe0f\u20e3"], ["1", "\ufe0f\u20e3"]),
+        (["\u0600", "12"], ["\u06001", "2"]),
+        (["a\r", "\nb"], ["a", "\r\n", "b"]),
+        (["a\n", "b"], ["a\n", "b"]),
+        (["1", "\ufe0f\u20e3"], ["1\ufe0f\u20e3"]),
     ],
 )
-def test_a_token_waits_for_the_rest_of_an_unfinished_cluster(
+def test_a_token_passes_at_once_but_for_its_last_cluster(
     chunks: list[str], tokens: list[str]
 ) -> None:
     assert pieces("token", chunks) == tokens
+
+
+def test_the_end_of_a_string_lets_out_what_is_held_of_it() -> None:
+    pacer = Pacer(Pace("token"))
+    assert pacer.feed(texts("cup"), 0.0) == texts("cu")
+    assert pacer.ended("/a") == []
+    assert pacer.ended(None) == texts("p")
+    assert pacer.feed(texts("cup"), 0.0) == texts("cu")
+    assert pacer.ended("/b") == texts("p")
+    assert pacer.flush() == []
 
 
 def test_a_window_waits_for_the_rest_of_a_cluster() -> None:

@@ -22,7 +22,6 @@ from tests.unit.pace.texts import (
     Batch,
     answers,
     chunked,
-    is_late_mark,
     paced,
     pieces,
     splits,
@@ -30,7 +29,7 @@ from tests.unit.pace.texts import (
 )
 
 MODEST = settings(max_examples=100, deadline=None)
-WHOLE: list[Grain | Window] = ["word", "sentence", Window(1), Window(40)]
+EVERY: list[Grain | Window] = ["token", "word", "sentence", Window(1), Window(40)]
 LONG = st.tuples(TEXTS, st.integers(1, 300)).map(lambda pair: pair[0] * pair[1])
 
 
@@ -65,22 +64,14 @@ def test_no_event_but_the_announcement_of_a_string_is_empty(
 
 
 @MODEST
-@given(answers(), st.sampled_from(WHOLE))
+@given(answers(), st.sampled_from(EVERY))
 def test_a_grapheme_cluster_is_never_split(batches: list[Batch], grain: Grain | Window) -> None:
     for string in strings(paced(Pace(grain), batches)):
         if isinstance(string, list):
             assert splits(string[1:]) == []
 
 
-@MODEST
-@given(answers())
-def test_a_token_splits_a_cluster_only_before_a_mark_that_came_late(batches: list[Batch]) -> None:
-    for string in strings(paced(Pace("token"), batches)):
-        if isinstance(string, list):
-            assert all(map(is_late_mark, splits(string[1:])))
-
-
-@pytest.mark.parametrize("grain", ["token", *WHOLE])
+@pytest.mark.parametrize("grain", EVERY)
 @pytest.mark.parametrize(
     "cluster",
     ["👩‍💻", "👨‍👩‍👧‍👦", "👍🏽", "🇰🇷", "🏳️‍🌈", "❤️", "©️", "각", "क्षि", "கி", "กำ", "\r\n"],
@@ -128,12 +119,6 @@ def test_a_flood_of_one_character_is_not_held_back(grain: Grain, most: int, char
             assert isinstance(event, TextAppended)
             held -= len(event.text)
         assert held <= most + 1
-
-
-def test_a_token_passes_as_the_very_event_it_came_in() -> None:
-    events = [said(text) for text in ["Bring", " a", " cup", "을", "."]]
-    out = Pacer(Pace("token")).feed([*events], 0.0)
-    assert all(a is b for a, b in zip(out, events, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +205,7 @@ def test_another_event_and_another_path_let_the_window_out_at_once() -> None:
 
 
 def test_an_empty_string_is_told_at_once() -> None:
-    for grain in ("token", "word", "sentence", Window(40)):
+    for grain in EVERY:
         assert Pacer(Pace(grain)).feed([said("")], 0.0) == [said("")]
 
 
@@ -271,3 +256,25 @@ def test_any_other_pace_is_refused(raw: Json) -> None:
         Pace.parse(raw)
     assert refused.value.param == "pace"
     assert len(refused.value.message) < 300
+
+
+def test_each_field_is_paced_by_its_own_grain() -> None:
+    raw: Json = {
+        "default": {"ms": 40},
+        "fields": {"/items/*/title": "word", "/items/*/note": "sentence", "/id": "token"},
+    }
+    pacer = Pacer(Pace.parse(raw))
+    title, note = "/items/0/title", "/items/0/note"
+    steps = [
+        ("/id", "a12", 0.0, [("/id", "a1")]),
+        (title, "컵을 쓰", 0.0, [("/id", "2"), (title, "컵을 ")]),
+        (title, "자", 0.0, []),
+        (note, "Now. And", 0.0, [(title, "쓰자"), (note, "Now. ")]),
+        ("/else", "abc", 1.0, [(note, "And")]),
+        ("/else", "d", 1.03, []),
+        ("/else", "e", 1.04, [("/else", "abcd")]),
+    ]
+    for path, text, now, expected in steps:
+        told = pacer.feed([TextAppended(path, text)], now)
+        assert told == [TextAppended(*pair) for pair in expected]
+    assert pacer.flush() == [TextAppended("/else", "e")]

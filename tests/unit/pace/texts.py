@@ -87,7 +87,6 @@ PACES = st.builds(
         tuple
     ),
 )
-_late = regex.compile(r"[\p{GCB=Extend}\p{GCB=SpacingMark}\p{GCB=ZWJ}\p{GCB=V}\p{GCB=T}]").match
 
 
 class Batch(msgspec.Struct, frozen=True):
@@ -155,8 +154,3 @@ def splits(texts: list[str]) -> list[str]:
     whole = "".join(texts)
     starts = {cluster.start() for cluster in regex.finditer(r"\X", whole)} | {0, len(whole)}
     return [whole[end:] for end in accumulate(map(len, texts)) if end not in starts]
-
-
-def is_late_mark(text: str) -> bool:
-    """Whether `text` begins with a character that joins a base which looked finished."""
-    return bool(_late(text))

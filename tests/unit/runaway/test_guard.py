@@ -16,7 +16,7 @@ def told(chunks: Iterable[str], guard: Guard | None = None) -> tuple[int, Runawa
     """After how many chunks, and what."""
     guard = guard or Guard()
     for number, chunk in enumerate(chunks, 1):
-        if runaway := guard.feed(chunk, "/title"):
+        if runaway := guard.feed(chunk, path="/title"):
             return number, runaway
     return None
 
@@ -85,8 +85,8 @@ def test_a_string_past_its_bound_is_told_within_64_tokens(size: int) -> None:
     guard = Guard()
     chunks = [f"{number:0{size}}"[-size:] for number in range(1_000)]
     for chunk in chunks[:100]:
-        assert guard.feed(chunk, "/a", over_bound=False) is None
-    waste = [guard.feed(chunk, "/a", over_bound=True) for chunk in chunks[:WINDOW]]
+        assert guard.feed(chunk, path="/a") is None
+    waste = [guard.feed(c, path="/a", num_over=n * size) for n, c in enumerate(chunks[:WINDOW], 1)]
     first = next(runaway for runaway in waste if runaway is not None)
     assert first == Runaway("past_bound", "the string at /a goes on past its bound", first.tokens)
     assert first.tokens == waste.index(first) + 1 == min(WINDOW, -(-2 * WINDOW // size))
@@ -95,9 +95,26 @@ def test_a_string_past_its_bound_is_told_within_64_tokens(size: int) -> None:
 def test_the_bound_of_another_string_is_counted_anew() -> None:
     guard = Guard()
     for number in range(300):
-        path = f"/{number // 20}"
-        assert guard.feed(f" {number}", path, over_bound=number % 2 == 0) is None
-        assert guard.feed(f" n{number}", path, over_bound=True) is None
+        at = number % 20
+        assert guard.feed(f" {number}", path=f"/{number // 20}", num_over=2 * at + 1) is None
+
+
+@pytest.mark.parametrize("tokens", [2, 5, 16, 64])
+@pytest.mark.parametrize("waste", [" ", "\n\n", "ㅋㅋ", " on and on", "abcdefg "])
+def test_chunks_of_many_tokens_are_stopped_where_their_tokens_are(waste: str, tokens: int) -> None:
+    pieces = [*["Some", " more", " text", ":"] * 4, *[waste] * 400]
+    alone = told(pieces)
+    assert alone is not None
+    guard = Guard()
+    for end in range(tokens, len(pieces), tokens):
+        if guard.feed("".join(pieces[end - tokens : end]), tokens):
+            break
+    assert 0 <= end - alone[0] < tokens + 16
+
+
+def test_a_character_of_many_tokens_is_not_waste_for_that() -> None:
+    guard = Guard()
+    assert [guard.feed("😂", tokens=4) for _ in range(60)] == [None] * 60
 
 
 def test_the_message_shows_what_is_repeated_and_where() -> None:

@@ -1,0 +1,182 @@
+"""Several upstreams of one model: which of them is asked next, and which are out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager, suppress
+from zlib import crc32
+
+import msgspec
+
+from leafstream.engines.openai.circuit import Circuit
+from leafstream.engines.openai.connection import Client
+from leafstream.engines.openai.failures import UpstreamUnavailable, status_error
+from leafstream.errors import EngineError
+
+logger = logging.getLogger("leafstream.engines.openai")
+
+HEALTHY_SECONDS = 10.0
+OUT_SECONDS = 1.0
+HEALTH_SECONDS = 5.0
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """How an upstream stands; `reason` is why it is out, or empty."""
+
+    url: str
+    busy: int
+    out: bool
+    reason: str = ""
+
+
+class Upstream:
+    """One server: its connections, how many requests it has from here, and its circuit."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+        self.busy = 0
+        self.circuit = Circuit()
+
+    @property
+    def url(self) -> str:
+        return self.client.target.url
+
+    def standing(self) -> Standing:
+        out = self.circuit.is_open
+        return Standing(self.url, self.busy, out, self.circuit.reason if out else "")
+
+    def succeeded(self) -> None:
+        if self.circuit.succeeded():
+            logger.warning("upstream %s is back", self.url)
+
+    def failed(self, error: UpstreamUnavailable, *, at_once: bool = False) -> None:
+        """Count a failure; one that only says it is busy is none."""
+        if error.busy:
+            self.circuit.gave_up()
+        elif self.circuit.failed(time.monotonic(), error.message, at_once=at_once):
+            logger.warning("upstream %s is out: %s", self.url, error.message)
+
+
+class Pool:
+    """`health` is the path that tells whether a server is well.
+
+    `trial` has an upstream write a token: health alone does not show that it can.
+    """
+
+    def __init__(
+        self, upstreams: list[Upstream], health: str, trial: Callable[[Upstream], Awaitable[None]]
+    ) -> None:
+        self._upstreams = upstreams
+        self._health = health
+        self._trial = trial
+        self._tasks: list[asyncio.Task[None]] = []
+        self._mended = asyncio.Event()
+
+    def standings(self) -> tuple[Standing, ...]:
+        return tuple(upstream.standing() for upstream in self._upstreams)
+
+    def watch(self) -> None:
+        """Look after every upstream's health until `close`."""
+        self._tasks = [asyncio.create_task(self._look_after(up)) for up in self._upstreams]
+
+    async def choose(
+        self, key: str | None, patience: float, tried: Collection[Upstream] = ()
+    ) -> Upstream:
+        """The least busy upstream that is in, waiting `patience` seconds for one to come back.
+
+        One that was `tried` comes last. Of equally busy ones it is always the same for a key,
+        whose prefix that one may hold in its cache. Raises UpstreamUnavailable with the reasons.
+        """
+        deadline = time.monotonic() + patience
+        while (found := self._least_busy(key, tried)) is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise UpstreamUnavailable(self._reasons())
+            self._mended.clear()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(min(left, OUT_SECONDS)):
+                    await self._mended.wait()
+        return found
+
+    def _least_busy(self, key: str | None, tried: Collection[Upstream]) -> Upstream | None:
+        now = time.monotonic()
+
+        def rank(up: Upstream) -> tuple[bool, bool, int, int]:
+            return up in tried, up.circuit.is_open, up.busy, crc32(f"{key} {up.url}".encode())
+
+        admitting = [up for up in self._upstreams if up.circuit.can_admit(now)]
+        return min(admitting, key=rank, default=None)
+
+    def has_other(self, tried: Collection[Upstream]) -> bool:
+        """Whether one that is in has not been tried."""
+        return any(not up.circuit.is_open and up not in tried for up in self._upstreams)
+
+    def _reasons(self) -> str:
+        reasons = "; ".join(up.circuit.reason for up in self._upstreams)
+        return f"no upstream is in: {reasons}"
+
+    @contextmanager
+    def asking(self, upstream: Upstream) -> Iterator[None]:
+        """Counts a request; UpstreamUnavailable that leaves the context counts as a failure.
+
+        That it succeeded is for the caller to say, as soon as it knows.
+        """
+        upstream.circuit.admit()
+        upstream.busy += 1
+        try:
+            yield
+        except UpstreamUnavailable as error:
+            upstream.failed(error)
+            raise
+        except BaseException:
+            upstream.circuit.gave_up()
+            raise
+        finally:
+            upstream.busy -= 1
+
+    async def _look_after(self, upstream: Upstream) -> None:
+        """Ask for its health now and then; while it is out every second, and let it try."""
+        looked, was_well = time.monotonic(), True
+        while True:
+            await asyncio.sleep(OUT_SECONDS)
+            circuit, now = upstream.circuit, time.monotonic()
+            if not circuit.is_open and now - looked < HEALTHY_SECONDS:
+                continue
+            is_well = await self._is_well(upstream)
+            if is_well and circuit.is_open and (not was_well or circuit.can_admit(now)):
+                await self._let_try(upstream)
+            looked, was_well = now, is_well
+
+    async def _let_try(self, upstream: Upstream) -> None:
+        try:
+            with self.asking(upstream):
+                await self._trial(upstream)
+        except EngineError as error:
+            logger.info("upstream %s is well but does not write: %s", upstream.url, error.message)
+        else:
+            upstream.succeeded()
+            self._mended.set()
+
+    async def _is_well(self, upstream: Upstream) -> bool:
+        try:
+            async with upstream.client.request(self._health, seconds=HEALTH_SECONDS) as reply:
+                body = await reply.body(HEALTH_SECONDS)
+                if reply.status >= 500:
+                    raise status_error(upstream.url, reply.status, reply.headers, body)
+        except EngineError as error:
+            upstream.failed(UpstreamUnavailable(error.message), at_once=True)
+            return False
+        return True
+
+    async def close(self) -> None:
+        for upstream in self._upstreams:
+            upstream.client.close()
+        for task in self._tasks:
+            task.cancel()
+        ended = await asyncio.gather(*self._tasks, return_exceptions=True)
+        for error in ended:
+            if isinstance(error, Exception):
+                raise error

@@ -1,0 +1,1 @@
+"""OpenAI's API over the same runs and the same log."""

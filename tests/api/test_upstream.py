@@ -1,0 +1,183 @@
+"""The whole server in front of another server, which dies and comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import subprocess
+import sys
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from pydantic import BaseModel, Field
+
+from leafstream import Assistant, Sampling
+from leafstream.engines.upstream import UpstreamEngine, UpstreamOptions
+from leafstream.events import Event, Finished, Started, decode
+from tests.house import STREAM, House, house, kinds, texts
+from tests.llama_server import KEY, LlamaServer, llama_server
+
+GREEDY = Sampling(temperature=0.0)
+
+
+class Trip(BaseModel):
+    city: str = Field(min_length=3, max_length=30)
+    sights: list[str] = Field(min_length=3, max_length=3)
+    days: int = Field(ge=1, le=30)
+
+
+ASSISTANTS = {
+    "story": Assistant(instructions="Tell a story.", sampling=GREEDY),
+    "trip": Assistant(Trip, instructions="Plan a trip.", sampling=GREEDY),
+}
+STORY = {"assistant": "story", "input": "A story about a cup.", "max_tokens": 80}
+TRIP = {"assistant": "trip", "input": "Italy, please."}
+
+
+@pytest.fixture
+def server(model_path: Path) -> Iterator[LlamaServer]:
+    with llama_server(model_path) as started:
+        yield started
+
+
+@asynccontextmanager
+async def served(folder: Path, *urls: str) -> AsyncIterator[House]:
+    engine = await UpstreamEngine.open(UpstreamOptions(urls, KEY))
+    async with house(folder, engine, ASSISTANTS, soft_landing=False) as running:
+        yield running
+
+
+async def events(running: House, body: dict[str, Any]) -> AsyncGenerator[tuple[int, Event], None]:
+    """The events of an answer as they come."""
+    async with running.http.stream("POST", "/v1/answers", json=body, headers=STREAM) as response:
+        assert response.status_code == 200, await response.aread()
+        async for sent in httpx2.EventSource(response):
+            if sent.data:
+                yield int(sent.id), decode(sent.event, sent.data.encode())
+
+
+async def broken_off(
+    running: House, body: dict[str, Any], server: LlamaServer, kills: tuple[int, ...]
+) -> list[tuple[int, Event]]:
+    """The answer while the server is killed after so many events, and started again."""
+    seen: list[tuple[int, Event]] = []
+    async with aclosing(events(running, body)) as stream:
+        async for number, event in stream:
+            seen.append((number, event))
+            if len(seen) in kills:
+                server.kill()
+                await asyncio.to_thread(server.start)
+    return seen
+
+
+@pytest.mark.parametrize("body", [STORY, TRIP], ids=["text", "fields"])
+async def test_an_answer_goes_on_where_it_was_when_the_upstream_dies_and_comes_back(
+    tmp_path: Path, server: LlamaServer, body: dict[str, Any]
+) -> None:
+    async with served(tmp_path, server.url) as running:
+        whole = await running.stream(body)
+        broken = await broken_off(running, body, server, kills=(3, 8))
+    assert kinds(whole).count("text") > 5
+    assert texts(broken) == texts(whole)
+    finished, expected = broken[-1][1], whole[-1][1]
+    assert isinstance(finished, Finished)
+    assert isinstance(expected, Finished)
+    assert finished.value == expected.value
+    assert (finished.finish, finished.complete) == (expected.finish, expected.complete)
+    assert [number for number, _ in broken] == sorted({number for number, _ in broken})
+    assert kinds(broken).count("finished") == 1
+
+
+async def test_an_answer_goes_on_at_another_upstream_when_its_own_dies(
+    tmp_path: Path, model_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "leafstream.engines.openai")
+    with llama_server(model_path) as first, llama_server(model_path) as second:
+        async with served(tmp_path, first.url, second.url) as running:
+            whole = await running.stream(STORY)
+            assert isinstance(running.app.engine, UpstreamEngine)
+            seen: list[tuple[int, Event]] = []
+            async with aclosing(events(running, STORY)) as stream:
+                async for number, event in stream:
+                    seen.append((number, event))
+                    if len(seen) == 10:
+                        standings = running.app.engine.standings
+                        (busy,) = (s.url for s in standings if s.busy)
+                        (first if busy == first.url else second).kill()
+    assert texts(seen) == texts(whole)
+
+
+async def test_b5_an_answer_that_is_cancelled_frees_the_upstreams_slots(
+    tmp_path: Path, server: LlamaServer
+) -> None:
+    async with served(tmp_path, server.url) as running:
+        slots = running.app.engine.slots
+        for _ in range(2):
+            answers = [await running.begin(STORY | {"max_tokens": 900}) for _ in range(slots)]
+            await asyncio.sleep(0.5)
+            for answer in answers:
+                await running.http.post(f"/v1/answers/{answer}/cancel")
+        async with asyncio.timeout(10):
+            short = await running.stream(STORY | {"max_tokens": 3})
+    assert isinstance(short[-1][1], Finished)
+
+
+async def test_a4_prompts_are_counted_by_the_upstreams_own_tokenizer(
+    tmp_path: Path, server: LlamaServer
+) -> None:
+    async with served(tmp_path, server.url) as running:
+        seen = await running.stream(STORY)
+        response = await running.http.post(
+            "/v1/answers", json=STORY | {"input": "cup " * 2000}, headers=STREAM
+        )
+    started, finished = seen[0][1], seen[-1][1]
+    assert isinstance(started, Started)
+    assert isinstance(finished, Finished)
+    assert not started.plan.estimated
+    assert started.plan.context_window == 1024
+    assert response.status_code == 422
+    assert response.json()["error"]["code"] == "prompt_too_long"
+
+
+@pytest.mark.parametrize(
+    ("environment", "says"),
+    [
+        ({"LEAFSTREAM_UPSTREAM": "http://127.0.0.1:9"}, "nothing listens there; start the server"),
+        ({"LEAFSTREAM_UPSTREAM": "gopher://x"}, "is no http(s) URL; give http://host:port"),
+        ({"LEAFSTREAM_UPSTREAM": " , "}, "names no URL"),
+        (
+            {"LEAFSTREAM_UPSTREAM": "http://127.0.0.1:9", "LEAFSTREAM_THREADS": "2"},
+            "LEAFSTREAM_THREADS has no effect with LEAFSTREAM_UPSTREAM",
+        ),
+        (
+            {"LEAFSTREAM_UPSTREAM": "http://127.0.0.1:9", "LEAFSTREAM_UPSTREAM_IGNORE": "top_q"},
+            "LEAFSTREAM_UPSTREAM_IGNORE names top_q; it takes: temperature",
+        ),
+        (
+            {"LEAFSTREAM_UPSTREAM": "http://127.0.0.1:9", "LEAFSTREAM_UPSTREAM_VENDOR": "vlm"},
+            "LEAFSTREAM_UPSTREAM_VENDOR='vlm' is none of: auto, vllm",
+        ),
+    ],
+)
+def test_an_upstream_that_cannot_be_served_is_told_before_the_port_opens(
+    tmp_path: Path, environment: dict[str, str], says: str
+) -> None:
+    kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
+    done = subprocess.run(
+        [sys.executable, "-c", "from leafstream.cli import main; main()", "serve"],
+        env={**kept, "HOME": str(tmp_path), "LEAFSTREAM_PORT": "0", **environment},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    last = done.stderr.strip().splitlines()[-1]
+    assert done.returncode == 2, done.stderr
+    assert last.startswith("leafstream: ")
+    assert says in last

@@ -1,0 +1,479 @@
+"""What an upstream may do wrong, each against a small real server that does it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Coroutine
+from contextlib import aclosing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import uvloop
+
+from leafstream.engines.base import Chunk, Generation, Prefix
+from leafstream.engines.upstream import Timeouts, UpstreamEngine, UpstreamOptions
+from leafstream.errors import EngineRefused, EngineUnavailable, SetupError
+from leafstream.messages import Message
+from leafstream.sampling import Sampling
+from tests.llama_server import KEY, llama_server
+from tests.rude_server import (
+    CHAT,
+    DONE,
+    GOOD,
+    MODEL,
+    MODELS,
+    Answer,
+    RudeServer,
+    event,
+    rude_server,
+    serving,
+    token,
+)
+
+QUICK = Timeouts(connect=1.0, first_token=0.4, between_tokens=0.3, patience=0.2)
+TURN = (Message("user", "Tell me about a cup."),)
+FAILED = {"message": "the engine died", "type": "InternalServerError", "code": 500}
+REFUSED = {"message": "the schema is bad", "type": "BadRequestError", "code": 400}
+JSON = "application/json"
+
+BAD = {
+    "a web page": (
+        Answer((b"<!DOCTYPE html><html>",), kind="text/html"),
+        EngineUnavailable,
+        "a web page instead of a stream",
+    ),
+    "an event stream of HTML": (
+        Answer((b"<!DOCTYPE html>\n<html>\n",)),
+        EngineUnavailable,
+        "what is no event stream: '<!DOCTYPE html>'",
+    ),
+    "a whole answer instead of a stream": (
+        Answer((b'{"choices": []}',), kind=JSON),
+        EngineUnavailable,
+        "application/json instead of a stream",
+    ),
+    "half a chunk": (
+        Answer((token("a"), token("b")[:20]), cut=True),
+        EngineUnavailable,
+        "hung up in the middle",
+    ),
+    "half a chunk and a polite end": (
+        Answer((token("a"), token("b")[:20])),
+        EngineUnavailable,
+        "before the answer's end",
+    ),
+    "a chunk that is not JSON": (
+        Answer((b"data: {nonsense}\n\n",)),
+        EngineUnavailable,
+        "what is no event stream: '{nonsense}'",
+    ),
+    "a chunk with an error": (
+        Answer((event({"error": FAILED}), DONE)),
+        EngineUnavailable,
+        "the engine died",
+    ),
+    "a chunk with a refusal": (
+        Answer((event({"error": REFUSED}), DONE)),
+        EngineRefused,
+        "the schema is bad",
+    ),
+    "an error that is a text": (
+        Answer((event({"error": "model runner has unexpectedly stopped"}),)),
+        EngineUnavailable,
+        "unexpectedly stopped",
+    ),
+    "an error event": (
+        Answer((b'event: error\ndata: {"message": "out of memory"}\n\n',)),
+        EngineUnavailable,
+        "out of memory",
+    ),
+    "an error event without JSON": (
+        Answer((b"event: error\ndata: overloaded\n\n",)),
+        EngineUnavailable,
+        "overloaded",
+    ),
+    "nothing at all": (Answer(raw=True), EngineUnavailable, "hung up in the middle"),
+    "an empty stream": (Answer(), EngineUnavailable, "before the answer's end"),
+    "silence": (Answer(wait=5.0), EngineUnavailable, "no answer within 0.4 s"),
+    "headers and then silence": (
+        Answer((b": wait\n\n",) * 50, pause=0.1),
+        EngineUnavailable,
+        "no first token within",
+    ),
+    "silence between tokens": (
+        Answer((token("a"), b": ping\n\n", b": ping\n\n", token("b")), pause=0.2),
+        EngineUnavailable,
+        "no token within",
+    ),
+    "an end without a finish reason": (
+        Answer((token("a"), token("b"), DONE)),
+        EngineUnavailable,
+        "before the answer's end",
+    ),
+    "an abort as finish reason": (
+        Answer((token("a", "abort"), DONE)),
+        EngineUnavailable,
+        "for the reason 'abort'",
+    ),
+    "a content filter": (
+        Answer((token("a", "content_filter"), DONE)),
+        EngineRefused,
+        "content filter",
+    ),
+    "something that is not HTTP": (
+        Answer((b"SSH-2.0-OpenSSH_9.6\r\n",), raw=True),
+        EngineUnavailable,
+        "is not HTTP",
+    ),
+    "a wrong key": (
+        Answer((b'{"error": "Unauthorized"}',), status=401, kind=JSON),
+        EngineRefused,
+        "LEAFSTREAM_UPSTREAM_KEY",
+    ),
+    "a model that is gone": (
+        Answer((event({"error": REFUSED})[6:],), status=404, kind=JSON),
+        EngineRefused,
+        "LEAFSTREAM_MODEL",
+    ),
+    "a request it does not take": (
+        Answer((b'{"detail": "top_k is too large"}',), status=422, kind=JSON),
+        EngineRefused,
+        "top_k is too large",
+    ),
+    "a gateway's web page": (
+        Answer((b"<html>Bad Gateway</html>",), status=502, kind="text/html"),
+        EngineUnavailable,
+        "answers 502: a web page",
+    ),
+    "too many requests for longer than we wait": (
+        Answer(status=429, kind=JSON, headers=("Retry-After: 60",)),
+        EngineUnavailable,
+        "answers 429",
+    ),
+}  # fmt: skip
+
+
+async def opened(*urls: str, **more: Any) -> UpstreamEngine:
+    given = {"context_window": 2048, "timeouts": QUICK, **more}
+    return await UpstreamEngine.open(UpstreamOptions(urls, **given))
+
+
+async def asked(engine: UpstreamEngine, **more: Any) -> list[Chunk]:
+    generation = Generation(await engine.prompt(TURN), 50, **more)
+    async with aclosing(engine.generate(generation)) as chunks:
+        return [chunk async for chunk in chunks]
+
+
+def said(chunks: list[Chunk]) -> str:
+    return "".join(chunk.text for chunk in chunks)
+
+
+@pytest.mark.parametrize("case", BAD)
+async def test_what_an_upstream_does_wrong_is_told_in_one_sentence(case: str) -> None:
+    answer, error, says = BAD[case]
+    async with rude_server(answer) as server:
+        engine = await opened(server.url)
+        begun = time.monotonic()
+        try:
+            with pytest.raises(error) as raised:
+                await asked(engine)
+        finally:
+            await engine.close()
+    assert says in str(raised.value)
+    assert server.url in str(raised.value)
+    assert time.monotonic() - begun < 3
+
+
+async def test_after_the_first_token_nothing_is_tried_again_and_the_text_so_far_is_given() -> None:
+    async with rude_server(Answer((token("a"), token("b")), cut=True), GOOD) as server:
+        engine = await opened(server.url)
+        chunks: list[Chunk] = []
+        with pytest.raises(EngineUnavailable):
+            await collect(engine, Generation(await engine.prompt(TURN), 50), chunks)
+        await engine.close()
+        assert said(chunks) == "ab"
+        assert server.num_asked(CHAT) == 2  # once at the start, once now
+
+
+@pytest.mark.parametrize(
+    "first",
+    [
+        Answer(status=503, kind=JSON),
+        Answer(status=429, kind=JSON, headers=("Retry-After: 0.05",)),
+        Answer((event({"error": FAILED}),)),
+        Answer(raw=True),
+    ],
+    ids=["503", "429", "an error", "a hang-up"],
+)
+async def test_before_the_first_token_an_upstream_is_asked_again(first: Answer) -> None:
+    async with rude_server(first, GOOD) as server:
+        engine = await opened(server.url)
+        assert said(await asked(engine)) == "Good day"
+        await engine.close()
+        assert server.num_asked(CHAT) == 3
+
+
+async def test_retry_after_is_waited_for() -> None:
+    busy = Answer(status=429, kind=JSON, headers=("Retry-After: 0.5",))
+    async with rude_server(busy, GOOD) as server:
+        engine = await opened(server.url, timeouts=msgspec.structs.replace(QUICK, patience=2.0))
+        begun = time.monotonic()
+        assert said(await asked(engine)) == "Good day"
+        assert time.monotonic() - begun >= 0.5
+        await engine.close()
+
+
+async def test_the_key_is_sent_and_never_told() -> None:
+    refusing = Answer((b'{"error": {"message": "no"}}',), status=401, kind=JSON)
+    async with rude_server(GOOD, refusing) as server:
+        engine = await opened(server.url, key="sesame")
+        await asked(engine)
+        with pytest.raises(EngineRefused) as raised:
+            await asked(engine)
+        await engine.close()
+    assert {headers["authorization"] for _, headers, _ in server.asked} == {"Bearer sesame"}
+    assert "sesame" not in str(raised.value)
+
+
+async def test_leaving_a_stream_hangs_up_so_that_the_upstream_stops() -> None:
+    slow = Answer((token("a"),) * 200, pause=0.05)
+    async with rude_server(slow, GOOD) as server:
+        engine = await opened(server.url)
+        stream = engine.generate(Generation(await engine.prompt(TURN), 50))
+        await anext(stream)
+        begun = time.monotonic()
+        await stream.aclose()
+        assert time.monotonic() - begun < 0.1
+        await until(lambda: server.num_open == 0)
+        await engine.close()
+
+
+async def test_connections_are_kept_and_a_stale_one_is_no_failure() -> None:
+    async with rude_server(GOOD, GOOD) as server:
+        engine = await opened(server.url)
+        for _ in range(3):
+            await asked(engine)
+        assert server.num_open == 1
+        port = server.port
+        await engine.close()
+        assert port == server.port
+
+
+async def test_all_that_one_read_brings_is_one_chunk() -> None:
+    many = Answer((b"".join([token(f"{n} ") for n in range(50)]) + token("", "stop") + DONE,))
+    async with rude_server(many) as server:
+        engine = await opened(server.url)
+        chunks = await asked(engine)
+        await engine.close()
+    assert said(chunks) == "".join(f"{n} " for n in range(50))
+    assert len(chunks) <= 4
+    assert sum(chunk.num_tokens for chunk in chunks) == 50
+
+
+async def test_a_prefix_that_an_upstream_cannot_continue_is_refused() -> None:
+    async with rude_server() as server:
+        engine = await opened(server.url)
+        with pytest.raises(EngineRefused, match="cannot go on with a half-written answer"):
+            await asked(engine, prefix=Prefix("Half a"))
+        await engine.close()
+
+
+async def test_a_setting_that_an_upstream_lacks_is_refused_unless_it_may_be_left_out() -> None:
+    sampling = Sampling(temperature=0.5, top_k=40)
+    async with rude_server() as server:
+        engine = await opened(server.url)
+        with pytest.raises(EngineRefused, match="LEAFSTREAM_UPSTREAM_IGNORE=top_k"):
+            await asked(engine, sampling=sampling)
+        await engine.close()
+        engine = await opened(server.url, ignored=frozenset({"top_k"}))
+        await asked(engine, sampling=sampling)
+        await engine.close()
+    assert server.asked[-1][2]["temperature"] == 0.5
+    assert "top_k" not in server.asked[-1][2]
+
+
+STARTS: dict[str, tuple[dict[str, list[Answer]], dict[str, Any], str]] = {
+    "a web page": (
+        {MODELS: [Answer((b"<html>",), kind="text/html")]},
+        {},
+        "is no OpenAI-compatible API: GET /v1/models gives a web page; set LEAFSTREAM_UPSTREAM",
+    ),
+    "another JSON": (
+        {MODELS: [Answer((b'{"ok": true}',), kind=JSON)]},
+        {},
+        "is no OpenAI-compatible API",
+    ),
+    "a wrong path": ({MODELS: [Answer(status=404, kind=JSON)]}, {}, "often ends in /v1"),
+    "no key": ({MODELS: [Answer(status=401, kind=JSON)]}, {}, "set LEAFSTREAM_UPSTREAM_KEY"),
+    "not HTTP": ({MODELS: [Answer((b"220 smtp\r\n",), raw=True)]}, {}, "is not HTTP"),
+    "no models": ({MODELS: [Answer((b'{"data": []}',), kind=JSON)]}, {}, "serves no model yet"),
+    "another model": ({}, {"model": "big-70b"}, f"set LEAFSTREAM_MODEL to one of: {MODEL}"),
+    "several models": (
+        {MODELS: [Answer((b'{"data": [{"id": "a"}, {"id": "b"}]}',), kind=JSON)]},
+        {},
+        "serves a, b; set LEAFSTREAM_MODEL to one of them",
+    ),
+    "no window": ({}, {"context_window": None}, "set LEAFSTREAM_CONTEXT_WINDOW"),
+    "another vendor": ({}, {"vendor": "vlm"}, "'vlm' is none of: auto, vllm, sglang"),
+    "a window beyond it": (
+        {
+            MODELS: [
+                Answer(
+                    (b'{"data": [{"id": "rude-1b", "owned_by": "vllm", "max_model_len": 1024}]}',),
+                    kind=JSON,
+                )
+            ]
+        },
+        {},
+        "it serves 1024; set LEAFSTREAM_CONTEXT_WINDOW",
+    ),
+    "no chats": ({CHAT: [Answer(status=404, kind=JSON)]}, {}, "the upstream writes nothing"),
+}
+
+
+@pytest.mark.parametrize("case", STARTS)
+async def test_an_upstream_that_cannot_be_used_is_told_at_the_start(case: str) -> None:
+    answers, options, says = STARTS[case]
+    server = RudeServer(answers)
+    async with serving(server):
+        with pytest.raises(SetupError) as raised:
+            await opened(server.url, **options)
+    assert says in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "says"),
+    [
+        ("http://127.0.0.1:9", "nothing listens there; start the server or mend"),
+        ("ftp://127.0.0.1", "is no http(s) URL"),
+        ("http://user:word@127.0.0.1", "holds more than a host and a path"),
+    ],
+)
+async def test_a_url_where_nothing_can_be_is_told_at_the_start(url: str, says: str) -> None:
+    with pytest.raises(SetupError) as raised:
+        await opened(url)
+    assert says in str(raised.value)
+
+
+async def test_upstreams_of_two_models_are_refused_at_the_start() -> None:
+    other = Answer((b'{"data": [{"id": "other", "owned_by": "rude"}]}',), kind=JSON)
+    first, second = RudeServer(), RudeServer({MODELS: [other]})
+    async with serving(first), serving(second):
+        with pytest.raises(SetupError, match="servers of one kind and model"):
+            await opened(first.url, second.url)
+
+
+async def test_an_upstream_that_is_down_at_the_start_is_told_and_joins_when_it_is_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    late = RudeServer()
+    async with serving(late):
+        pass  # it has a port now, and nobody listens
+    async with rude_server() as server:
+        engine = await opened(server.url, late.url)
+        assert f"upstream {late.url} is out" in caplog.text
+        assert [standing.out for standing in engine.standings] == [False, True]
+        async with serving(late):
+            await until(lambda: not engine.standings[1].out, seconds=5.0)
+            await engine.close()
+
+
+async def test_the_least_busy_upstream_is_asked() -> None:
+    slow = Answer((token("a"),) * 100, pause=0.05)
+    async with rude_server(slow, slow) as first:
+        second = RudeServer({CHAT: [GOOD]})
+        async with serving(second):
+            engine = await opened(first.url, second.url)
+            streams = [
+                engine.generate(Generation(await engine.prompt(TURN), 50, key="same"))
+                for _ in range(2)
+            ]
+            for stream in streams:
+                await anext(stream)
+            busy = sorted(standing.busy for standing in engine.standings)
+            for stream in streams:
+                await stream.aclose()
+            await engine.close()
+    assert busy == [1, 1]
+
+
+async def test_a_circuit_opens_and_closes_again_and_says_so(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.WARNING, "leafstream.engines.openai")
+    ill = RudeServer({CHAT: [GOOD, Answer(status=500, kind=JSON)]})
+    well = RudeServer()
+    async with serving(ill), serving(well):
+        engine = await opened(ill.url, well.url)
+        for number in range(40):
+            assert said(await asked(engine, key=str(number))) == "Good day"
+        assert ill.num_asked(CHAT) == 4  # at the start, and until the circuit opened
+        assert engine.is_ready
+        assert [standing.out for standing in engine.standings] == [True, False]
+        assert "answers 500" in engine.standings[0].reason
+        assert f"upstream {ill.url} is out" in caplog.text
+        ill.answers[CHAT] = [GOOD]
+        await until(lambda: not engine.standings[0].out, seconds=5.0)
+        assert f"upstream {ill.url} is back" in caplog.text
+        await engine.close()
+
+
+async def test_while_every_upstream_is_out_counting_fails_at_once_and_a_stream_waits(
+    model_path: Path,
+) -> None:
+    with llama_server(model_path) as server:
+        engine = await opened(server.url, key=KEY, context_window=None, timeouts=Timeouts())
+        whole = Generation(await engine.prompt(TURN), 8, Sampling(temperature=0.0))
+        expected = said(await collect(engine, whole))
+        server.kill()
+        waiting = asyncio.create_task(collect(engine, whole))
+        await until(lambda: not engine.is_ready)
+        begun = time.monotonic()
+        with pytest.raises(EngineUnavailable, match=r"no upstream is in: .*nothing listens there"):
+            await engine.prompt(TURN)
+        assert time.monotonic() - begun < 0.1
+        assert not waiting.done()
+        await asyncio.to_thread(server.start)
+        assert said(await waiting) == expected
+        assert engine.is_ready
+        await engine.close()
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_an_upstream_does_wrong_is_told_on_uvloop_too(case: str) -> None:
+    uvloop.run(test_what_an_upstream_does_wrong_is_told_in_one_sentence(case))
+
+
+@pytest.mark.parametrize(
+    "promise",
+    [
+        test_connections_are_kept_and_a_stale_one_is_no_failure,
+        test_leaving_a_stream_hangs_up_so_that_the_upstream_stops,
+        test_all_that_one_read_brings_is_one_chunk,
+        test_retry_after_is_waited_for,
+    ],
+)
+def test_what_holds_for_streams_holds_on_uvloop_too(
+    promise: Callable[[], Coroutine[None, None, None]],
+) -> None:
+    uvloop.run(promise())
+
+
+async def collect(
+    engine: UpstreamEngine, generation: Generation, chunks: list[Chunk] | None = None
+) -> list[Chunk]:
+    chunks = [] if chunks is None else chunks
+    async with aclosing(engine.generate(generation)) as stream:
+        async for chunk in stream:
+            chunks.append(chunk)
+    return chunks
+
+
+async def until(condition: Callable[[], bool], seconds: float = 2.0) -> None:
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
