@@ -5,7 +5,6 @@ python bench/closing.py
 
 from __future__ import annotations
 
-import gzip
 import json
 import statistics
 import time
@@ -21,7 +20,7 @@ from leafstream.decoder.least import least
 from leafstream.errors import UnsupportedSchema
 from leafstream.schema import Schema
 
-SUITE = Path(__file__).parents[1] / "tests/data/corpora/json-schema-test-suite.jsonl.gz"
+SUITE = Path(__file__).parents[2] / "shared/corpora/json-schema-test-suite/draft2020-12.jsonl"
 CHALLENGE: dict[str, Any] = {
     "type": "object",
     "properties": {
@@ -64,7 +63,7 @@ def refused() -> Counter[str]:
 
 def groups() -> list[dict[str, Any]]:
     """The suite: a schema and its tests each."""
-    return [json.loads(line) for line in gzip.decompress(SUITE.read_bytes()).splitlines()]
+    return [json.loads(line) for line in SUITE.read_bytes().splitlines()]
 
 
 def suite() -> None:

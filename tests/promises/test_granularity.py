@@ -37,10 +37,10 @@ CLUSTERS = ([*TITLE], [*"그는 간다. 매일 온다! ", FAMILY, *" caf", "e\u0
 
 
 async def told(
-    folder: Path, assistant: Assistant, tokens: Sequence[str], **body: Any
+    folder: Path, assistant: Assistant, tokens: Sequence[str], delay: float = 0.01, **body: Any
 ) -> list[Event]:
     """The events that a reader gets who more or less keeps up."""
-    engine = ScriptedEngine(tokens, Play(delay=0.01, constrains=False))
+    engine = ScriptedEngine(tokens, Play(delay=delay, constrains=False))
     async with house(folder, engine, {"it": assistant}) as served:
         events = await served.stream({"assistant": "it", "input": "go", **body})
     return [event for _, event in events]
@@ -113,7 +113,7 @@ async def test_a9_reasoning_is_not_shown_and_its_marks_are_a_setting_of_the_assi
         ((("[THINK]", "[/THINK]"), ("<a>", "</a>")), f"<a>no</a>[THINK]no[/THINK]{said}"),
         ((("", "</think>"),), f'{{"title": "no"}}</think>{said}'),
     ):
-        events = await told(tmp_path, Assistant(answer, reasoning=reasoning), [*wrote])
+        events = await told(tmp_path, Assistant(answer, reasoning=reasoning), [*wrote], delay=0)
         texts = [event.text for event in events if isinstance(event, TextAppended)]
         whole = TITLE + BODY if answer is Note else said
         assert "".join(texts) == whole
