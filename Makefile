@@ -35,6 +35,10 @@ bench: $(DEV_READY) ## measure; writes bench/results/bench.json
 	$(BIN)/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	$(BIN)/python -m bench
 
+.PHONY: budgets
+budgets: $(DEV_READY) ## answers at every budget on the real model, half an hour; see docs/reliability.md
+	$(BIN)/python -m bench.budgets
+
 .PHONY: format
 format: $(DEV_READY) ## format and mend what can be mended
 	$(BIN)/ruff format .

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from pathlib import Path
 
+import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import decoder, draft, engine
+from bench import decoder, draft, engine, fairness, start, turns
 
 RESULTS = Path(__file__).parent / "results" / "bench.json"
 
 
 def main() -> None:
-    rows = [*decoder.rows(), *draft.rows(), *asyncio.run(engine.rows())]
+    rows = [*decoder.rows(), *draft.rows(), *start.rows()]
+    for served in (engine, turns, fairness):
+        rows += uvloop.run(served.rows())
     RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
     columns = ("row", "case", "ours", "baseline", "unit", "ratio", "target", "holds")

@@ -9,27 +9,17 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import tempfile
+import sys
 import threading
 import time
-from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
-from leafstream import Assistant
-from leafstream.app import LeafstreamApp
-from leafstream.client import Client
-from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
-from leafstream.events import TextAppended
-from leafstream.log import Log
-from leafstream.log.memory import MemoryStorage
+import uvloop
+
+from bench.sitting import sitting
+from leafstream.engines.llamacpp import LlamaCppEngine
 from leafstream.messages import Message
-from leafstream.models.fetch import cache_folder, resolve
-from leafstream.sampling import Sampling
-from leafstream.served import Served
-from leafstream.server import Listening
-from leafstream.settings import Settings
-from leafstream.store.conversations import Conversations
 
 TOKENS, REPEATS = 96, 7
 QUESTION = "Tell me a long story about a cup."
@@ -55,16 +45,13 @@ def direct(engine: LlamaCppEngine, prompt: list[int], streams: int) -> Sample:
     return _sample(begun, [heard[:TOKENS] for heard in times])
 
 
-async def served(client: Client, streams: int) -> Sample:
-    """Ask leafstream over HTTP and SSE."""
-    begun = time.perf_counter()
-    times = await asyncio.gather(*(_heard(client) for _ in range(streams)))
-    return _sample(begun, list(times))
-
-
-async def _heard(client: Client) -> list[float]:
-    async with aclosing(client.ask("chat", QUESTION, max_tokens=TOKENS)) as events:
-        return [time.perf_counter() async for event in events if isinstance(event, TextAppended)]
+async def served(url: str, streams: int) -> Sample:
+    """Ask leafstream over HTTP and SSE, from another process."""
+    words = ("-m", "bench.listening", url, str(streams), str(TOKENS), QUESTION)
+    client = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=-1)
+    told, _ = await client.communicate()
+    begun, times = json.loads(told)
+    return _sample(begun, times)
 
 
 def _sample(begun: float, times: list[list[float]]) -> Sample:
@@ -74,22 +61,15 @@ def _sample(begun: float, times: list[list[float]]) -> Sample:
 
 
 async def rows() -> list[dict[str, Any]]:
-    path = resolve("smollm2-135m", cache=cache_folder())
-    engine = await LlamaCppEngine.open(path, LlamaCppOptions(name="smollm2-135m"))
-    chat = Assistant(sampling=Sampling(temperature=0.0))
-    prompt = await engine.prompt((Message("user", QUESTION),))
     found: dict[tuple[int, str], list[Sample]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        settings = Settings(_env_file=None, database_url=f"sqlite:///{folder}/bench.db")  # type: ignore[call-arg]
-        store = await Conversations.open(settings.database)
-        app = LeafstreamApp(settings, engine, Served({"chat": chat}), store, Log(MemoryStorage()))
-        async with Listening(app) as url, Client(url) as client:
-            for _ in range(REPEATS):
-                for streams in (1, 4):
-                    ours = await served(client, streams)
-                    found.setdefault((streams, "ours"), []).append(ours)
-                    theirs = await asyncio.to_thread(direct, engine, list(prompt.tokens), streams)
-                    found.setdefault((streams, "direct"), []).append(theirs)
+    async with sitting() as seat:
+        prompt = await seat.engine.prompt((Message("user", QUESTION),))
+        for _ in range(REPEATS):
+            for streams in (1, 4):
+                ours = await served(seat.url, streams)
+                found.setdefault((streams, "ours"), []).append(ours)
+                theirs = await asyncio.to_thread(direct, seat.engine, list(prompt.tokens), streams)
+                found.setdefault((streams, "direct"), []).append(theirs)
     return [row for streams in (1, 4) for row in _rows(streams, found)]
 
 
@@ -117,6 +97,6 @@ def _rows(streams: int, found: dict[tuple[int, str], list[Sample]]) -> list[dict
 
 
 if __name__ == "__main__":
-    for row in asyncio.run(rows()):
+    for row in uvloop.run(rows()):
         print(row)
     print(Path(__file__).name, "medians of", REPEATS, "interleaved repeats")

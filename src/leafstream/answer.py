@@ -18,9 +18,10 @@ from leafstream.draft import Draft, Job, Prepared, Step
 from leafstream.engines.base import Chunk, Engine, Prompt
 from leafstream.errors import EngineError, EngineUnavailable, LeafstreamError
 from leafstream.events import Event, Noticed, Plan, Started
-from leafstream.landing import Room, land
-from leafstream.messages import Messages
+from leafstream.landing import Landing, Room, land
 from leafstream.plan import Budget, droppable, without_oldest
+from leafstream.sampling import refuse_unsupported
+from leafstream.schema import Schema
 
 MAX_IDLE_CONTINUATIONS = 5
 BACKOFF_SECONDS = 0.2
@@ -28,34 +29,39 @@ BACKOFF_SECONDS = 0.2
 
 async def prepare(job: Job, engine: Engine) -> Prepared:
     """The prompt that fits and its plan. Raises InvalidRequest or EngineError."""
+    refuse_unsupported(job.ask.sampling, engine.settings, engine.model)
     needed = await engine.count(least(job.schema)) if job.schema else 1
     budget = Budget(engine.context_window, job.ask.max_tokens, needed)
     budget.check_request()
-    steps = droppable(job.messages) if job.ask.trim else [0]
-    prompt, dropped = await _fitting(job.messages, steps, budget, engine)
+    prompt, dropped = await _fitting(job, budget, engine)
     plan = budget.plan(prompt.num_tokens, dropped_turns=dropped, estimated=prompt.estimated)
-    if job.schema is None or not job.ask.soft_landing:
-        return Prepared(prompt, plan, job.schema)
-    landing = land(job.schema, Room(plan.max_tokens, _chars_per_token(prompt)))
+    landing = _landing(job.schema, plan, prompt) if job.ask.soft_landing else None
     if landing is None:
         return Prepared(prompt, plan, job.schema)
     plan = msgspec.structs.replace(plan, tightened=landing.tightened)
     return Prepared(prompt, plan, landing.schema)
 
 
-async def _fitting(
-    messages: Messages, steps: list[int], budget: Budget, engine: Engine
-) -> tuple[Prompt, int]:
+async def _fitting(job: Job, budget: Budget, engine: Engine) -> tuple[Prompt, int]:
     """The prompt with the fewest turns dropped that leaves the room wanted, and how many."""
-    prompt = await engine.prompt(messages)
+    messages, template = job.messages, job.chat_template
+    steps = droppable(messages) if job.ask.trim else [0]
+    prompt = await engine.prompt(messages, template)
     low, high = 0, 0 if budget.fits(prompt.num_tokens) else len(steps) - 1
     while low < high:  # a prompt shrinks with every turn that goes, so bisect
         middle = (low + high) // 2
-        shorter = await engine.prompt(without_oldest(messages, steps[middle]))
+        shorter = await engine.prompt(without_oldest(messages, steps[middle]), template)
         low, high = (low, middle) if budget.fits(shorter.num_tokens) else (middle + 1, high)
     if low:
-        prompt = await engine.prompt(without_oldest(messages, steps[low]))
+        prompt = await engine.prompt(without_oldest(messages, steps[low]), template)
     return prompt, steps[low]
+
+
+def _landing(schema: Schema | None, plan: Plan, prompt: Prompt) -> Landing | None:
+    if schema is None:
+        return None
+    shortest = (least(schema), plan.min_tokens or 1)
+    return land(schema, Room(plan.max_tokens, _chars_per_token(prompt), shortest))
 
 
 def _chars_per_token(prompt: Prompt) -> float:
@@ -78,10 +84,9 @@ def started(job: Job, prepared: Prepared, engine: Engine) -> list[Event]:
 
 async def prepare_again(job: Job, plan: Plan, engine: Engine) -> Prepared:
     """What `prepare` gave when the answer was begun, of which its plan was told."""
-    prompt = await engine.prompt(without_oldest(job.messages, plan.dropped_turns))
-    landing = None
-    if job.schema is not None and plan.tightened is not None:
-        landing = land(job.schema, Room(plan.max_tokens, _chars_per_token(prompt)))
+    messages = without_oldest(job.messages, plan.dropped_turns)
+    prompt = await engine.prompt(messages, job.chat_template)
+    landing = _landing(job.schema, plan, prompt) if plan.tightened is not None else None
     return Prepared(prompt, plan, landing.schema if landing is not None else job.schema)
 
 

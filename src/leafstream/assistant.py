@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from leafstream.decoder.text import THINK, Reasoning
 from leafstream.errors import InvalidRequest, NotFound, SetupError
 from leafstream.messages import Message, Messages
 from leafstream.pointer import Json, join
+from leafstream.prompt import ChatTemplate
 from leafstream.sampling import Sampling
 from leafstream.schema import Schema
 
@@ -35,8 +37,10 @@ class Assistant:
     fields, or a function; without one, a line per field. `pace` is the grain of its text events,
     where a request asks for no other. `reasoning` are the (opener, closer) of what the model thinks
     aloud and nobody is shown; with an empty opener its text begins inside. Without `guard` what
-    goes in circles goes on to its limit. Raises UnsupportedSchema for an answer type that
-    leafstream does not serve, InvalidRequest for a pace that is none.
+    goes in circles goes on to its limit. `chat_template` is Jinja (a Path: of a file) to use
+    instead of the model's own. Raises UnsupportedSchema for an answer type that
+    leafstream does not serve, InvalidRequest for a pace that is none, SetupError for a
+    template that drops a turn.
     """
 
     def __init__(  # noqa: PLR0913 -- what can be declared, by name
@@ -50,6 +54,7 @@ class Assistant:
         pace: Json = "token",
         reasoning: Reasoning = THINK,
         guard: bool = True,
+        chat_template: str | Path | None = None,
     ) -> None:
         self.instructions = instructions.strip()
         self.input = input
@@ -57,6 +62,7 @@ class Assistant:
         self.pace = Pace.parse(pace)
         self.reasoning = _checked(reasoning)
         self.guard = guard
+        self.chat_template = _template(chat_template)
         self._prompt = prompt
         self._model = answer if isinstance(answer, type) and answer is not str else None
         self.schema = _schema(answer)
@@ -128,6 +134,19 @@ def _schema(answer: type | RawSchema) -> Schema | None:
     if isinstance(answer, type) and issubclass(answer, BaseModel):
         return Schema.parse(answer.model_json_schema())
     raise SetupError(f"an answer type is a Pydantic model, a JSON schema or str, not {answer!r}")
+
+
+def _template(given: str | Path | None) -> str | None:
+    if isinstance(given, Path):
+        try:
+            given = given.read_text()
+        except OSError as error:
+            raise SetupError(
+                f"the chat template {given} cannot be read: {error.strerror}"
+            ) from None
+    if given is not None:
+        ChatTemplate(given)
+    return given
 
 
 def _checked(reasoning: Reasoning) -> Reasoning:

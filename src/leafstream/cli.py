@@ -9,6 +9,7 @@ import typer
 from leafstream.commands import (
     asking,
     doctor,
+    explaining,
     keys,
     looking,
     measuring,
@@ -41,6 +42,7 @@ app.command()(doctor.doctor)
 app.add_typer(models.app, name="models")
 app.command()(measuring.plan)
 app.command()(measuring.quant)
+app.command(context_settings=_FIELDS_ARE_OPTIONS)(explaining.explain)
 
 
 @app.command()

@@ -50,6 +50,7 @@ class Job(msgspec.Struct, frozen=True):
     messages: Messages
     schema: Schema | None
     check: Check
+    chat_template: str | None = None
     reasoning: Reasoning = THINK
     guard: bool = True
 
@@ -200,7 +201,7 @@ class Draft:
         if self._job.schema is None:
             cut = () if self._finish == "stop" else ("",)
             return Step([*self._flushed(decided), self._finished(self._decoder.value, cut, ())])
-        if not self._decoder.started and self._finish == "stop":
+        if not self._decoder.started and self._finish in ("stop", "runaway"):
             text = self._written.text[:MAX_TEXT_IN_FAILURE]
             raise InvalidAnswer("the model wrote no JSON", details={"text": text})
         prefix = self._decoder.prefix()

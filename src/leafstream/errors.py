@@ -16,6 +16,7 @@ LeafstreamError                 code, status, retryable, message, param
 ├── LogUnavailable              what keeps the answers cannot be reached or is full
 ├── Interrupted                 its process died too long ago to go on
 ├── Fenced                      another process writes this answer now
+├── StoreUnavailable            the database is not there, or not any more
 ├── InvalidAnswer               the model's answer is not valid for its type
 └── EngineError                 the engine failed
     ├── EngineUnavailable       not there, or not any more; asking again may work
@@ -102,6 +103,12 @@ class Overloaded(LeafstreamError):
     def __init__(self, message: str, *, retry_after: int) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+
+
+class StoreUnavailable(LeafstreamError):
+    code = "store_unavailable"
+    status = 503
+    retryable = True
 
 
 class InvalidAnswer(LeafstreamError):

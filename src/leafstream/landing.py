@@ -23,21 +23,44 @@ MAX_INLINED = 2000
 MAX_DEPTH = 8
 
 STRUCTURE_TOKENS = 2
-NUMBER_TOKENS = 6
+NUMBER_TOKENS = 8
+LITERAL_TOKENS = 1
+ASCII_PER_TOKEN = 2.2
+"""Characters of names and marks in JSON that one token holds."""
 
 
 class Room(msgspec.Struct, frozen=True):
-    """`tokens` to write in, at `chars_per_token` (a cautious guess from the prompt's own text)."""
+    """`tokens` to write in, at `chars_per_token` (a cautious guess from the prompt's own text).
+
+    `least` is the shortest answer and how many tokens it takes: it tells what this schema's
+    names and marks cost in this model's tokens.
+    """
 
     tokens: int
     chars_per_token: float
+    least: tuple[str, int] = ("", 0)
 
     def share(self, tokens: float) -> Room:
-        return Room(max(0, int(tokens)), self.chars_per_token)
+        return msgspec.structs.replace(self, tokens=max(0, int(tokens)))
+
+    def measured(self) -> Room:
+        """With no more characters to a token than the names of the schema take, in their script."""
+        text, tokens = self.least
+        ascii_ = sum(char.isascii() for char in text)
+        if not text or ascii_ == len(text):
+            return self
+        foreign = (len(text) - ascii_) / max(tokens - ascii_ / ASCII_PER_TOKEN, 1.0)
+        rate = max(0.3, min(self.chars_per_token, foreign))
+        return msgspec.structs.replace(self, chars_per_token=rate)
 
     @property
     def chars(self) -> int:
         return int(self.tokens * self.chars_per_token)
+
+    @property
+    def chars_per_name_token(self) -> float:
+        text, tokens = self.least
+        return len(text) / tokens if text else ASCII_PER_TOKEN
 
 
 class Landing(msgspec.Struct, frozen=True):
@@ -49,7 +72,8 @@ class Landing(msgspec.Struct, frozen=True):
 
 def land(schema: Schema, room: Room) -> Landing | None:
     """A schema whose longest answer fits the room; None where it fits already or cannot."""
-    work = _Landing(schema, room.chars_per_token)
+    room = room.measured()
+    work = _Landing(schema, room)
     if work.appetite(schema.source) <= room.tokens:
         return None
     tightened = work.fit(schema.source, room, "", 0)
@@ -62,9 +86,10 @@ def land(schema: Schema, room: Room) -> Landing | None:
 
 
 class _Landing:
-    def __init__(self, schema: Schema, chars_per_token: float) -> None:
+    def __init__(self, schema: Schema, room: Room) -> None:
         self._schema = schema
-        self._rate = chars_per_token
+        self._rate = room.chars_per_token
+        self._name_rate = room.chars_per_name_token
         self._inlined = 0
         self._open: list[str] = []
         self.lowered: dict[str, int] = {}
@@ -97,21 +122,21 @@ class _Landing:
                 self._key(name) + self.appetite(sub, depth + 1, modest=modest)
                 for name, sub in raw.get("properties", {}).items()
             )
-        return NUMBER_TOKENS
+        return _num_digits(raw) if kind in ("integer", "number") else LITERAL_TOKENS
 
     def _item(self, raw: RawSchema, depth: int, *, modest: bool) -> float:
         return 1 + self.appetite(raw.get("items", True), depth + 1, modest=modest)
 
     def _key(self, name: str) -> float:
-        return STRUCTURE_TOKENS + len(name) / self._rate
+        return (len(name) + len('"":,')) / self._name_rate
 
     def fit(self, raw: RawSchema | bool, room: Room, path: str, depth: int) -> RawSchema:
         """The schema with its bounds lowered to the room."""
         reference = raw.get("$ref") if isinstance(raw, dict) else None
         resolved = self._resolved(raw)
         self._inlined += 1
-        recursive = reference is not None and reference in self._open
-        if recursive or self._inlined > MAX_INLINED or self.appetite(raw, depth) <= room.tokens:
+        as_it_is = self._recurs(raw) or self._inlined > MAX_INLINED
+        if as_it_is or self.appetite(raw, depth) <= room.tokens:
             return raw if isinstance(raw, dict) else {}
         if reference is not None:
             self._open.append(reference)
@@ -124,7 +149,8 @@ class _Landing:
     def _fit_resolved(self, raw: RawSchema, room: Room, path: str, depth: int) -> RawSchema:
         raw = {name: value for name, value in raw.items() if name != "$defs"}
         if "anyOf" in raw:
-            return {"anyOf": [self.fit(sub, room, path, depth + 1) for sub in raw["anyOf"]]}
+            branches = [sub for sub in raw["anyOf"] if not self._recurs(sub)] or raw["anyOf"]
+            return {"anyOf": [self.fit(sub, room, path, depth + 1) for sub in branches]}
         if "enum" in raw or "const" in raw:
             return raw
         fitted = raw
@@ -146,8 +172,12 @@ class _Landing:
         self.lowered[path] = bound
         return {**raw, "maxLength": bound}
 
+    def _recurs(self, raw: RawSchema | bool) -> bool:
+        """Whether a value of `raw` would lie within another of the same kind."""
+        return isinstance(raw, dict) and raw.get("$ref") in self._open
+
     def _fit_object(self, raw: RawSchema, room: Room, path: str, depth: int) -> RawSchema:
-        members: dict[str, Any] = raw.get("properties", {})
+        members = self._members(raw)
         keys = STRUCTURE_TOKENS + sum(map(self._key, members))
         shares = _shared(
             {name: self.appetite(sub, depth + 1, modest=True) for name, sub in members.items()},
@@ -158,7 +188,15 @@ class _Landing:
             name: self.fit(sub, room.share(shares[name]), join(path, name), depth + 1)
             for name, sub in members.items()
         }
-        return {**raw, "properties": fitted} if fitted else raw
+        return {**raw, "properties": fitted} if "properties" in raw else raw
+
+    def _members(self, raw: RawSchema) -> dict[str, Any]:
+        """The members that are kept: not those that may be left out and only lead deeper."""
+        members: dict[str, Any] = raw.get("properties", {})
+        if raw.get("additionalProperties", False) is not False:
+            return members
+        needed = raw.get("required", ())
+        return {n: sub for n, sub in members.items() if n in needed or not self._recurs(sub)}
 
     def _fit_array(self, raw: RawSchema, room: Room, path: str, depth: int) -> RawSchema:
         if "prefixItems" in raw or "items" not in raw:
@@ -166,11 +204,22 @@ class _Landing:
         left = room.tokens - STRUCTURE_TOKENS
         least, most = raw.get("minItems", 0), _num_items(raw)
         count = max(least, min(most, int(left / self._item(raw, depth, modest=True))), 1)
+        if self._recurs(raw["items"]):
+            count = least
         if count < most:
             self.lowered[path] = count
             raw = {**raw, "maxItems": count}
+        if count == 0:
+            return raw
         each = self.fit(raw["items"], room.share(left / count - 1), join(path, "*"), depth + 1)
         return {**raw, "items": each}
+
+
+def _num_digits(raw: RawSchema) -> int:
+    """The tokens of a number, of which many models write each digit as one."""
+    if raw.get("type") != "integer" or "minimum" not in raw or "maximum" not in raw:
+        return NUMBER_TOKENS
+    return max(len(str(raw["minimum"])), len(str(raw["maximum"])))
 
 
 def _num_items(raw: RawSchema) -> int:

@@ -64,6 +64,10 @@ class ChatTemplate:
             raise SetupError(f"the chat template is not valid Jinja: {error}") from None
         self._check()
 
+    def with_source(self, source: str) -> ChatTemplate:
+        """Another template for the same model. Raises SetupError as the constructor does."""
+        return ChatTemplate(source, bos=self._special["bos_token"], eos=self._special["eos_token"])
+
     @cached_property
     def takes_system(self) -> bool:
         """Whether the template has a place for a system turn; else it joins the first user turn."""
@@ -99,8 +103,9 @@ class ChatTemplate:
         for turn in turns:
             if turn.content not in text:
                 raise SetupError(
-                    f"the chat template drops the {turn.role} turn; give a template that keeps it "
-                    "with LEAFSTREAM_CHAT_TEMPLATE=/path/to/template.jinja"
+                    f"the chat template drops the {turn.role} turn; give one that keeps it "
+                    "with LEAFSTREAM_CHAT_TEMPLATE=/path/to/template.jinja or "
+                    "Assistant(chat_template=…)"
                 )
 
 

@@ -44,7 +44,7 @@ def groups() -> dict[str, dict[str, FieldInfo]]:
     """The settings' fields under the headings of the classes that declare them."""
     found: dict[str, dict[str, FieldInfo]] = {}
     for cls in reversed(Settings.__mro__):
-        if issubclass(cls, BaseModel) and cls.__module__ == Settings.__module__:
+        if issubclass(cls, BaseModel) and cls.__module__.startswith("leafstream."):
             own = {n: Settings.model_fields[n] for n in cls.__annotations__ if n in _FIELDS}
             if own:
                 found["Other" if cls is Settings else str(cls.__doc__)] = own

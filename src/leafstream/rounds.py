@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from leafstream.errors import LogUnavailable
+from leafstream.errors import LogUnavailable, StoreUnavailable
 from leafstream.log import Log
 from leafstream.log.storage import Retention
 from leafstream.runs import Runs
@@ -32,7 +32,7 @@ class Rounds:
         while True:
             try:
                 await self._make(clean=number % CLEANING_ROUNDS == 0)
-            except LogUnavailable as error:
+            except (LogUnavailable, StoreUnavailable) as error:
                 logger.warning("%s", error.message)
             except Exception:
                 logger.exception("a round failed")

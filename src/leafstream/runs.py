@@ -125,6 +125,8 @@ class Runs:
             if ahead:
                 ready = None
                 await self._log.append(claim, [Queued(ahead)])
+            elif ready and await self._writer.is_stale(job, ready):
+                ready = None
         finally:
             self._starting -= 1
         self._begin(_Run(claim, job), self._writer.begin(claim, job, ready))
@@ -146,6 +148,7 @@ class Runs:
             ask.messages,
             assistant.schema,
             assistant.errors,
+            assistant.chat_template,
             reasoning=assistant.reasoning,
             guard=assistant.guard,
         )

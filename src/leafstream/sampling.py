@@ -6,7 +6,7 @@ it believes something about the answer that is not so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -51,6 +51,7 @@ SETTINGS = (
     Setting("use_cache", "keeps keys and values of earlier tokens", "off: each token reads all"),
 )
 
+_GREEDY = "the likeliest token is always taken"
 _NARROWING = ("temperature", "top_p", "top_k", "min_p")
 
 
@@ -60,13 +61,16 @@ def read_sampling(given: Mapping[str, Any], defaults: Sampling | None = None) ->
     None counts as not given. Raises InvalidRequest for a setting without effect or a contradiction.
     """
     asked = {name: value for name, value in given.items() if value is not None}
-    _refuse(asked)
+    defaults = defaults or Sampling()
+    for wrong in contradictions(asked, defaults):
+        raise InvalidRequest(f"{wrong.name} {wrong.why}", param=wrong.name)
     if asked.get("do_sample") is False:
-        greedy = msgspec.structs.replace(
-            defaults or Sampling(), temperature=0.0, top_p=None, top_k=None, min_p=None
+        defaults = msgspec.structs.replace(
+            defaults, temperature=0.0, top_p=None, top_k=None, min_p=None
         )
-        return _replaced(greedy, asked)
-    return _replaced(defaults or Sampling(), asked)
+    elif asked.get("do_sample") and defaults.temperature == 0:
+        defaults = msgspec.structs.replace(defaults, temperature=None)
+    return _replaced(defaults, asked)
 
 
 def _replaced(sampling: Sampling, asked: Mapping[str, Any]) -> Sampling:
@@ -77,40 +81,43 @@ def _replaced(sampling: Sampling, asked: Mapping[str, Any]) -> Sampling:
     return msgspec.structs.replace(sampling, **own)
 
 
-def _refuse(asked: Mapping[str, Any]) -> None:
+class Wrong(msgspec.Struct, frozen=True):
+    """A setting that is refused beside the others; `name` and `why` make a sentence."""
+
+    name: str
+    why: str
+
+
+def contradictions(asked: Mapping[str, Any], defaults: Sampling) -> Iterator[Wrong]:
+    """What is wrong with the settings given (none of them None), the worst first."""
     if asked.get("do_sample") is False:
         for name in _NARROWING:
-            _refuse_if(
-                name in asked and not (name == "temperature" and asked[name] == 0),
-                name,
-                "has no effect with do_sample=false: the likeliest token is always taken",
-            )
-    if asked.get("temperature") == 0:
-        _refuse_if(
-            asked.get("do_sample") is True,
-            "do_sample",
-            "contradicts temperature 0: nothing is drawn then",
-        )
+            if name in asked and not (name == "temperature" and asked[name] == 0):
+                yield Wrong(name, f"has no effect with do_sample=false: {_GREEDY}")
+    elif asked.get("do_sample") and asked.get("temperature") == 0:
+        yield Wrong("do_sample", "contradicts temperature 0: nothing is drawn then")
+    elif not asked.get("do_sample") and asked.get("temperature", defaults.temperature) == 0:
         for name in _NARROWING[1:]:
-            _refuse_if(
-                name in asked and asked[name] not in (0, 1),
-                name,
-                "has no effect with temperature 0: the likeliest token is always taken",
+            if asked.get(name, 0) not in (0, 1):
+                yield Wrong(name, f"has no effect with temperature 0: {_GREEDY}")
+    yield from _of_beams(asked)
+    if asked.get("use_cache") is False:
+        yield Wrong("use_cache", "false would read the whole prompt again for every token; the "
+                    "cache is always used")  # fmt: skip
+
+
+def _of_beams(asked: Mapping[str, Any]) -> Iterator[Wrong]:
+    if asked.get("num_beams", 1) > 1:
+        yield Wrong("num_beams", "above 1 cannot be streamed: beams change what was written")
+    elif "early_stopping" in asked:
+        why = "has no effect with num_beams=1: it is a setting of beam search"
+        yield Wrong("early_stopping", why)
+
+
+def refuse_unsupported(sampling: Sampling, supported: Collection[str], model: str) -> None:
+    """Raises InvalidRequest for a setting that the engine of `model` does not have."""
+    for name in Sampling.__struct_fields__:
+        if getattr(sampling, name) not in (None, ()) and name not in supported:
+            raise InvalidRequest(
+                f"{name} is no setting of the engine that serves {model}", param=name
             )
-    beams = asked.get("num_beams", 1)
-    _refuse_if(beams > 1, "num_beams", "above 1 cannot be streamed: beams change what was written")
-    _refuse_if(
-        "early_stopping" in asked,
-        "early_stopping",
-        "has no effect with num_beams=1: it is a setting of beam search",
-    )
-    _refuse_if(
-        asked.get("use_cache") is False,
-        "use_cache",
-        "false would read the whole prompt again for every token; the cache is always used",
-    )
-
-
-def _refuse_if(wrong: bool, name: str, why: str) -> None:
-    if wrong:
-        raise InvalidRequest(f"{name} {why}", param=name)

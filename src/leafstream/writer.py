@@ -75,6 +75,10 @@ class Writer:
         job = await self._with_history(job)
         return job, await prepare(job, self._engine)
 
+    async def is_stale(self, job: Job, ready: tuple[Job, Prepared]) -> bool:
+        """Whether an earlier answer of the conversation was kept since the job was prepared."""
+        return (await self._with_history(job)).messages != ready[0].messages
+
     async def _with_history(self, job: Job) -> Job:
         conversation = job.ask.conversation
         if conversation is None or self._conversations is None:

@@ -81,9 +81,9 @@ async def test_bad_input_is_refused_with_a_sentence_and_harms_nothing(
         error = response.json()["error"]
         assert (response.status_code, error["code"], error["param"]) == (status, code, param)
         assert len(error["message"]) > 10
-        lines = [record for record in caplog.records if record.name.startswith("leafstream")]
-        assert len(lines) == 1
-        assert lines[0].exc_info is None
+        (line,) = caplog.records
+        assert line.name.startswith("leafstream")
+        assert line.exc_info is None
         assert (await served.http.post("/v1/answers", json=ASK_PAIR)).status_code == 200
 
 

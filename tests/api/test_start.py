@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
+import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from leafstream.models import container
 
 
 def start(tmp_path: Path, *arguments: str, **environment: str) -> tuple[int, str]:
@@ -34,6 +38,19 @@ def write(path: Path, data: bytes) -> str:
     return str(path)
 
 
+def overflowing(whole: bytes) -> bytes:
+    """The model with an output layer that makes every logit infinite."""
+    name = b"output_norm.weight"
+    at = whole.index(struct.pack("<Q", len(name)) + name) + 8 + len(name)
+    _, size, _, offset = struct.unpack_from("<IQIQ", whole, at)
+    tensors = container.read(io.BytesIO(whole), Path("whole"), len(whole)).tensors
+    end = max(tensor.offset + tensor.size for tensor in tensors)
+    start = len(whole) - (end + -end % 32) + offset
+    damaged = bytearray(whole)
+    damaged[start : start + 4 * size] = struct.pack("<f", 3e38) * size
+    return bytes(damaged)
+
+
 def refusals(tmp_path: Path, model: Path) -> dict[str, tuple[dict[str, str], str]]:
     whole = model.read_bytes()
     return {
@@ -49,6 +66,10 @@ def refusals(tmp_path: Path, model: Path) -> dict[str, tuple[dict[str, str], str
         "a context too large": (
             {"LEAFSTREAM_MODEL": str(model), "LEAFSTREAM_CONTEXT_WINDOW": "9999999"},
             "LEAFSTREAM_CONTEXT_WINDOW between 64 and 8192",
+        ),
+        "probabilities that are no numbers": (
+            {"LEAFSTREAM_MODEL": write(tmp_path / "nan.gguf", overflowing(whole))},
+            "probabilities that are no numbers",
         ),
         "a setting that is no number": ({"LEAFSTREAM_PORT": "many"}, "LEAFSTREAM_PORT='many'"),
         "a short name with a slip": ({"LEAFSTREAM_MODEL": "smollm2-135n"}, "smollm2-135m"),
@@ -71,6 +92,7 @@ def refusals(tmp_path: Path, model: Path) -> dict[str, tuple[dict[str, str], str
         "a web page",
         "a truncated file",
         "a context too large",
+        "probabilities that are no numbers",
         "a setting that is no number",
         "a short name with a slip",
         "a template that drops the system turn",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Literal, Protocol
+from collections.abc import AsyncGenerator, Mapping
+from typing import Literal, Protocol, runtime_checkable
 
 import msgspec
 
@@ -80,8 +80,17 @@ class Engine(Protocol):
     @property
     def slots(self) -> int: ...
 
-    async def prompt(self, messages: Messages) -> Prompt:
-        """The messages under the chat template, counted. Control tokens in them are text."""
+    @property
+    def settings(self) -> Mapping[str, str]:
+        """The fields of Sampling that it honours, with its own names; others never reach it."""
+        ...
+
+    async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
+        """The messages under the chat template, counted. Control tokens in them are text.
+
+        `template` is Jinja instead of the model's own; raises EngineRefused where the engine
+        cannot apply it.
+        """
         ...
 
     async def count(self, text: str) -> int:
@@ -98,4 +107,13 @@ class Engine(Protocol):
 
     async def close(self) -> None:
         """Let everything go; generations in flight end with EngineUnavailable."""
+        ...
+
+
+@runtime_checkable
+class Legible(Protocol):
+    """An engine that can show the text of a prompt, token by token."""
+
+    async def legible(self, messages: Messages, template: str | None = None) -> list[str]:
+        """The prompt's tokens as text; "" for those that are not a character's last."""
         ...

@@ -14,6 +14,7 @@ _NAMES = {
     "repetition_penalty": "repeat_penalty",
     "seed": "seed",
 }
+SETTINGS = {**_NAMES, "no_repeat_ngram_size": "dry_allowed_length", "stop": "stop"}
 
 
 def sampling_fields(sampling: Sampling) -> dict[str, Any]:

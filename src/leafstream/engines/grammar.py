@@ -6,6 +6,7 @@ says nothing; so what does not compile here is never handed over.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,6 +16,12 @@ from leafstream.engines.remainder import remainder
 from leafstream.schema import Schema
 
 _VERBATIM = frozenset({"enum", "const", "properties", "required"})
+_VALUES = frozenset(
+    "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf pattern format propertyNames "
+    "patternProperties".split()
+)
+MAX_INTEGER = 2**53 - 1
+"""The largest that every reader of JSON holds exactly (RFC 8259, section 6)."""
 
 
 class Grammar(msgspec.Struct, frozen=True):
@@ -25,11 +32,17 @@ class Grammar(msgspec.Struct, frozen=True):
 
 
 def compile_grammar(schema: Schema) -> Grammar:
-    """The tightest grammar llguidance compiles: the whole schema, what it knows of it, or none."""
-    for exact in (True, False):
-        text = _text(schema.source, lenient=not exact)
+    """The tightest grammar llguidance compiles: the whole schema, what it knows of it, its shape.
+
+    What is left out is checked after generation.
+    """
+    exact = _text(schema.source, lenient=False)
+    if _compiles(exact):
+        return Grammar(exact, exact=True)
+    for source in (schema.source, _shape(schema.source, _is_expressed), _shape(schema.source)):
+        text = _text(source, lenient=True)
         if _compiles(text):
-            return Grammar(text, exact)
+            return Grammar(text, exact=False)
     return Grammar(None, exact=False)
 
 
@@ -46,10 +59,33 @@ def _text(source: RawSchema, *, lenient: bool) -> str:
     return f"%llguidance {{}}\nstart: %json {raw}"
 
 
-def closed(raw: Any) -> Any:
-    """The schema with no members beside the declared ones, where it does not speak of others.
+def _is_expressed(raw: RawSchema, key: str) -> bool:
+    """Whether llguidance knows what a keyword says here, looked at alone."""
+    alone = {name: raw[name] for name in ("type", key) if name in raw}
+    return _compiles(_text({"anyOf": [alone]}, lenient=False))
 
-    A schema allows what it does not forbid; a model that may invent members does so.
+
+def _shape(raw: Any, is_kept: Callable[[RawSchema, str], bool] = lambda *_: False) -> Any:
+    """The schema less its bounds of numbers and languages of strings, but for those to be kept."""
+    if isinstance(raw, list):
+        return [_shape(item, is_kept) for item in raw]
+    if not isinstance(raw, dict):
+        return raw
+    kept = {
+        key: value if key in _VERBATIM else _shape(value, is_kept)
+        for key, value in raw.items()
+        if key not in _VALUES or is_kept(raw, key)
+    }
+    for key in ("properties", "patternProperties"):
+        if key in kept:
+            kept[key] = {name: _shape(sub, is_kept) for name, sub in raw[key].items()}
+    return kept
+
+
+def closed(raw: Any) -> Any:
+    """The schema less what it allows only by not speaking of it: more members, endless integers.
+
+    A model that may invent members does so, and one that may write a digit more writes it.
     """
     if isinstance(raw, list):
         return [closed(item) for item in raw]
@@ -62,7 +98,19 @@ def closed(raw: Any) -> Any:
         kept["properties"] = {name: closed(sub) for name, sub in raw["properties"].items()}
         if "patternProperties" not in raw:
             kept.setdefault("additionalProperties", False)
-    return kept
+    return _ending(kept) if kept.get("type") == "integer" else kept
+
+
+def _ending(raw: RawSchema) -> RawSchema:
+    """An integer's schema with both bounds."""
+    low = raw.get("exclusiveMinimum", raw.get("minimum"))
+    high = raw.get("exclusiveMaximum", raw.get("maximum"))
+    bounds: RawSchema = {}
+    if low is None and (high is None or high > -MAX_INTEGER):
+        bounds["minimum"] = -MAX_INTEGER
+    if high is None and (low is None or low < MAX_INTEGER):
+        bounds["maximum"] = MAX_INTEGER
+    return {**raw, **bounds}
 
 
 def _compiles(text: str) -> bool:

@@ -11,21 +11,30 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import httpx2
 import msgspec
 
 from leafstream.engines import thread
 from leafstream.engines.base import Chunk, Generation, Prompt
-from leafstream.engines.dry import sampling_fields
+from leafstream.engines.dry import SETTINGS, sampling_fields
 from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
+from leafstream.engines.llamacpp_wire import (
+    Choice,
+    Part,
+    decode_part,
+    engine_errors,
+    is_finite,
+    refusal,
+    told_usage,
+    whole_pieces,
+)
 from leafstream.engines.memory import check_memory
-from leafstream.errors import EngineError, EngineRefused, EngineUnavailable, SetupError
-from leafstream.events import Usage
+from leafstream.errors import EngineError, EngineUnavailable, SetupError
 from leafstream.messages import Message, Messages
 from leafstream.models.gguf import Header, read_header
 from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
@@ -46,52 +55,8 @@ class LlamaCppOptions(msgspec.Struct, frozen=True):
     threads: int | None = None
     chat_template: str | None = None
     # A long prompt is read in pieces of this many tokens, so that other streams go on between them.
-    batch: int = 128
+    batch: int = 64
     gpu_layers: int = -1
-
-
-class _LogProb(msgspec.Struct, frozen=True):
-    id: int
-
-
-class _LogProbs(msgspec.Struct, frozen=True):
-    content: list[_LogProb]
-
-
-class _Choice(msgspec.Struct, frozen=True):
-    text: str = ""
-    logprobs: _LogProbs | None = None
-    finish_reason: Literal["stop", "length"] | None = None
-
-
-class _PromptDetails(msgspec.Struct, frozen=True):
-    cached_tokens: int = 0
-
-
-class _Usage(msgspec.Struct, frozen=True):
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-    prompt_tokens_details: _PromptDetails = _PromptDetails()
-
-
-class _Error(msgspec.Struct, frozen=True):
-    message: str = "no reason given"
-    type: str = ""
-
-
-class _Timings(msgspec.Struct, frozen=True):
-    predicted_n: int = 0
-    cache_n: int = 0
-
-
-class _Answer(msgspec.Struct, frozen=True):
-    choices: list[_Choice] = []
-    usage: _Usage | None = None
-    timings: _Timings = _Timings()
-    error: _Error | None = None
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
 
 
 class LlamaCppEngine:
@@ -105,6 +70,7 @@ class LlamaCppEngine:
         self._model = options.name or "llama.cpp"
         self._control = ControlTokens(header.control_tokens)
         self._template = template_of(header, options)
+        self._templates: dict[str, ChatTemplate] = {}
         self._bos = header.bos_token if header.add_bos else None
         self._grammars: dict[Schema, Grammar] = {}
         self._threads = ThreadPoolExecutor(options.slots, thread_name_prefix="llama")
@@ -114,6 +80,7 @@ class LlamaCppEngine:
             timeout=60,
         )
         self._closing = False
+        self._pieces = header.pieces
         self._spellings: dict[str, tuple[int, ...]] = {}
 
     @classmethod
@@ -129,7 +96,7 @@ class LlamaCppEngine:
         try:
             server = await asyncio.to_thread(_load, path, header, folder, options)
             engine = cls(server, header, folder, options)
-            await asyncio.to_thread(_warm_up, server)
+            await asyncio.to_thread(_warm_up, server, path)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -147,11 +114,30 @@ class LlamaCppEngine:
     def slots(self) -> int:
         return self._slots
 
-    async def prompt(self, messages: Messages) -> Prompt:
-        clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
-        text = self._template.render(clean)
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return SETTINGS
+
+    async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
+        clean, text = self._rendered(messages, template)
         tokens = await self._tokenize(text, special=True)
         return Prompt(messages=clean, num_tokens=len(tokens), tokens=tokens)
+
+    async def legible(self, messages: Messages, template: str | None = None) -> list[str]:
+        _, text = self._rendered(messages, template)
+        found = await self._post_tokenize(text, special=True, with_pieces=True)
+        return whole_pieces([token["piece"] for token in found])
+
+    def _rendered(self, messages: Messages, template: str | None) -> tuple[Messages, str]:
+        clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
+        return clean, self._chat_template(template).render(clean)
+
+    def _chat_template(self, source: str | None) -> ChatTemplate:
+        if source is None:
+            return self._template
+        if source not in self._templates:  # as many as there are assistants that bring one
+            self._templates[source] = self._template.with_source(source)
+        return self._templates[source]
 
     async def count(self, text: str) -> int:
         return len(await self._tokenize(text, special=False))
@@ -175,17 +161,19 @@ class LlamaCppEngine:
         return self._grammars[schema]
 
     async def _tokenize(self, text: str, *, special: bool) -> tuple[int, ...]:
-        if not text:
-            return ()
+        return tuple(await self._post_tokenize(text, special=special)) if text else ()
+
+    async def _post_tokenize(self, text: str, *, special: bool, **more: bool) -> list[Any]:
         # The template writes its own BOS; a model that wants one gets it where it did not.
         add_bos = special and self._bos is not None and not text.startswith(self._bos)
-        body = {"content": text, "parse_special": special, "add_special": add_bos}
+        body = {"content": text, "parse_special": special, "add_special": add_bos, **more}
         try:
             response = await self._http.post("/tokenize", json=body)
             response.raise_for_status()
         except httpx2.HTTPError as error:
             raise EngineUnavailable(f"llama.cpp does not answer: {error!r}") from None
-        return tuple(response.json()["tokens"])
+        found: list[Any] = response.json()["tokens"]
+        return found
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Chunk, None]:
         payload = msgspec.json.encode(await self._payload(generation)).decode()
@@ -193,7 +181,7 @@ class LlamaCppEngine:
         finish, told = None, 0
         async with contextlib.aclosing(thread.stream(self._threads, call)) as answers:
             async for raw in answers:
-                answer = _decode_answer(raw)
+                answer = decode_part(raw)
                 chunk = await self._chunk(answer, answer.timings.predicted_n - told)
                 told = max(told, answer.timings.predicted_n)
                 finish = chunk.finish or finish
@@ -202,26 +190,34 @@ class LlamaCppEngine:
         if finish is None:
             raise EngineUnavailable("llama.cpp ended a stream before its finish reason")
 
-    async def _chunk(self, answer: _Answer, num_tokens: int) -> Chunk:
+    async def _chunk(self, answer: Part, num_tokens: int) -> Chunk:
         if answer.error is not None:
-            raise _refused(answer.error)
+            raise refusal(answer.error)
+        if not is_finite(answer):
+            raise EngineError("the model's probabilities are no numbers any more")
         if not answer.choices:
             return Chunk("")
         choice = answer.choices[0]
-        tokens = tuple(item.id for item in choice.logprobs.content) if choice.logprobs else ()
+        tokens = self._ids(choice, num_tokens)
         if len(tokens) != num_tokens:
             tokens = await self._spelled(choice.text, num_tokens, tokens)
-        usage, cached = _usage(answer.usage), answer.timings.cache_n
+        usage, cached = told_usage(answer.usage), answer.timings.cache_n
         return Chunk(choice.text, num_tokens, tokens, choice.finish_reason, usage, cached)
 
+    def _ids(self, choice: Choice, num_tokens: int) -> tuple[int, ...]:
+        if choice.logprobs is not None:
+            return tuple(item.id for item in choice.logprobs.content)
+        piece = self._pieces.get(choice.text) if num_tokens == 1 else None
+        return () if piece is None else (piece,)
+
     async def _spelled(self, text: str, num_tokens: int, last: tuple[int, ...]) -> tuple[int, ...]:
-        """The ids of a character of several tokens, of which llama.cpp tells only the last."""
+        """The ids of a character of several tokens, of which `last` are known."""
         if text not in self._spellings:
             if len(self._spellings) > 16_384:
                 self._spellings.clear()
             self._spellings[text] = await self._tokenize(text, special=False) if text else ()
         tokens = self._spellings[text]
-        return tokens if len(tokens) == num_tokens and tokens[-1:] == last[-1:] else ()
+        return tokens if len(tokens) == num_tokens and (not last or tokens[-1] == last[-1]) else ()
 
     def _completion(self, payload: str) -> thread.Blocking[str]:
         def call(put: Callable[[str], bool]) -> None:
@@ -229,7 +225,7 @@ class LlamaCppEngine:
                 return put(raw) or self._closing
 
             # A callback's exceptions are lost in C++; a truthy return cancels.
-            with _engine_errors():
+            with engine_errors():
                 self._server.handle_completions(payload, heard)
 
         return call
@@ -242,13 +238,14 @@ class LlamaCppEngine:
             "n_predict": generation.max_tokens,
             "stream": True,
             "cache_prompt": True,
-            # Token ids, which continuing at a token's border needs, come with these only.
-            "logprobs": 1,
             "timings_per_token": True,
             # Calls back while a prompt is read, so that it can be cancelled then.
             "return_progress": True,
             **sampling_fields(generation.sampling),
         }
+        if not self._pieces:
+            # Continuing at a token's border needs ids. They come with these only, at 0.3 ms each.
+            payload["logprobs"] = 1
         grammar = self._grammar_text(generation)
         if grammar is not None:
             payload["grammar"] = grammar
@@ -316,29 +313,13 @@ def _load(path: Path, header: Header, folder: Path, options: LlamaCppOptions) ->
         ) from None
 
 
-def _warm_up(server: Any) -> None:
+def _warm_up(server: Any, path: Path) -> None:
     # Also avoids a hang in the library when a server is closed before its first request.
-    server.handle_completions('{"prompt": "a", "n_predict": 1}', lambda _: False)
-
-
-def _usage(usage: _Usage | None) -> Usage | None:
-    if usage is None:
-        return None
-    cached = usage.prompt_tokens_details.cached_tokens
-    return Usage(usage.prompt_tokens, usage.completion_tokens, cached)
-
-
-def _refused(error: _Error) -> EngineError:
-    if error.type in ("invalid_request_error", "exceed_context_size_error"):
-        return EngineRefused(f"llama.cpp refuses the request: {error.message}")
-    return EngineError(f"llama.cpp failed: {error.message}")
-
-
-@contextlib.contextmanager
-def _engine_errors() -> Any:
-    try:
-        yield
-    except ValueError as error:
-        raise EngineRefused(f"llama.cpp refuses the request: {error}") from None
-    except RuntimeError as error:
-        raise EngineError(f"llama.cpp failed: {error}") from None
+    heard: list[str] = []
+    payload = '{"prompt": "a", "n_predict": 1, "logprobs": 1}'
+    server.handle_completions(payload, heard.append)  # None goes on
+    if not all(is_finite(decode_part(raw)) for raw in heard):
+        raise SetupError(
+            f"{path} writes with probabilities that are no numbers: its tensors are damaged or "
+            "overflow; fetch it again, or take another quantization of the model"
+        )

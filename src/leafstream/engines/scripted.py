@@ -7,7 +7,7 @@ can be told to wait, to fail and to cap its answers.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import msgspec
 
@@ -15,6 +15,8 @@ from leafstream.engines.base import Chunk, Generation, Prompt
 from leafstream.errors import EngineError
 from leafstream.events import Usage
 from leafstream.messages import Messages
+from leafstream.prompt import ChatTemplate
+from leafstream.sampling import Sampling
 from leafstream.schema import Schema
 
 Script = str | Sequence[str] | Callable[[Generation], str | Sequence[str]]
@@ -38,6 +40,7 @@ class Play(msgspec.Struct, frozen=True):
     slots: int = 4
     context_window: int = 2048
     constrains: bool = True
+    settings: tuple[str, ...] = Sampling.__struct_fields__
 
 
 class ScriptedEngine:
@@ -59,8 +62,14 @@ class ScriptedEngine:
     def slots(self) -> int:
         return self._play.slots
 
-    async def prompt(self, messages: Messages) -> Prompt:
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return {name: name for name in self._play.settings}
+
+    async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
         num_tokens = sum(2 + len(tokens_of(message.content)) for message in messages)
+        if template is not None:
+            num_tokens = len(tokens_of(ChatTemplate(template).render(messages)))
         return Prompt(messages=messages, num_tokens=num_tokens)
 
     async def count(self, text: str) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 DEFAULT_WINDOW = 4096
 # llama.cpp's own, so that an assistant behaves alike on both where a model says nothing.
+SETTINGS = {name: name for name in Sampling.__struct_fields__}
 DEFAULT_SAMPLING = Sampling(temperature=0.8, top_p=0.95, top_k=40, min_p=0.05)
 MAX_GRAMMARS = 256
 
@@ -69,6 +70,7 @@ class TransformersEngine:
         self._tokenizer.no_padding()
         self._control = ControlTokens(_control_tokens(self._hf))
         self._template = template_of(self._hf, options)
+        self._templates: dict[str, ChatTemplate] = {}
         self._bos = _bos(self._hf)
         stops = _stops(weights.model, self._hf)
         self._vocabulary = _vocabulary(self._hf, weights.model, stops)
@@ -112,13 +114,24 @@ class TransformersEngine:
     def slots(self) -> int:
         return self._slots
 
-    async def prompt(self, messages: Messages) -> Prompt:
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return SETTINGS
+
+    async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
         clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
-        text = self._template.render(clean)
+        text = self._chat_template(template).render(clean)
         tokens = await asyncio.to_thread(self._tokenize, text)
         if self._bos is not None and not text.startswith(self._bos[0]):
             tokens = (self._bos[1], *tokens)
         return Prompt(messages=clean, num_tokens=len(tokens), tokens=tokens)
+
+    def _chat_template(self, source: str | None) -> ChatTemplate:
+        if source is None:
+            return self._template
+        if source not in self._templates:  # as many as there are assistants that bring one
+            self._templates[source] = self._template.with_source(source)
+        return self._templates[source]
 
     async def count(self, text: str) -> int:
         return len(await asyncio.to_thread(self._tokenize, text))

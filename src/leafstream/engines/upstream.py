@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ from leafstream.engines.openai.pool import Pool, Standing, Upstream
 from leafstream.engines.openai.probe import Found, Probe, call
 from leafstream.engines.openai.vendors import VENDORS
 from leafstream.engines.openai.wire import Stream
-from leafstream.errors import EngineError, EngineUnavailable, SetupError
+from leafstream.errors import EngineError, EngineRefused, EngineUnavailable, SetupError
 from leafstream.messages import Message, Messages
 from leafstream.sampling import Sampling
 from leafstream.schema import Schema
@@ -172,7 +172,16 @@ class UpstreamEngine:
             return False
         return text == _WORD
 
-    async def prompt(self, messages: Messages) -> Prompt:
+    @property
+    def settings(self) -> Mapping[str, str]:
+        return self._writer.settings
+
+    async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
+        if template is not None:
+            raise EngineRefused(
+                f"the upstream ({self._vendor.name}) applies its own chat template; start it with "
+                "the assistant's, and leave chat_template out"
+            )
         clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
         prompt = await self._counter.prompt(clean)
         if not prompt.estimated:

@@ -103,6 +103,9 @@ class Strings(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.starts)
 
+    def __iter__(self) -> Iterator[str]:
+        return (_string(self.data, start) for start in self.starts)
+
     def __getitem__(self, index: int) -> str:
         return _string(self.data, self.starts[index])
 

@@ -27,6 +27,13 @@ GUESSED = 1024
 
 UNKNOWN, CONTROL, USER_DEFINED = 2, 3, 4
 
+# Byte-level vocabularies (GPT-2's) write a byte as a letter: itself where it is one, else the next
+# letter from U+0100 on.
+_LETTERS = [*range(33, 127), *range(161, 173), *range(174, 256)]
+_OTHERS = sorted(set(range(256)) - set(_LETTERS))
+BYTES = {256 + place: byte for place, byte in enumerate(_OTHERS)}
+SPACE = "\u0120"
+
 # llama.cpp makes these control tokens by their text, whatever type the file gives them.
 FORCED_CONTROL = frozenset(
     "<|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|calls|> <|flush|> <end_of_turn> "
@@ -83,6 +90,8 @@ class Header(msgspec.Struct, frozen=True):
     num_parameters: int
     quantization: str | None
     file_size: int
+    pieces: dict[str, int] = {}
+    """Ids of tokens by their text, where that is certain: a byte-level vocabulary's whole texts."""
 
 
 def read_header(path: Path) -> Header:
@@ -138,6 +147,7 @@ def _header(file: Container) -> Header:
         num_parameters=sum(tensor.num_elements for tensor in file.tensors),
         quantization=_quantization(file),
         file_size=file.size,
+        pieces=_pieces(tokens) if file.text("tokenizer.ggml.model") == "gpt2" else {},
     )
 
 
@@ -172,6 +182,20 @@ def _control_tokens(file: Container, tokens: Strings) -> tuple[str, ...]:
         found.update((text, None) for text in tokens.matching(pattern) if text in FORCED_CONTROL)
     found.pop("", None)
     return tuple(found)
+
+
+def _pieces(tokens: Strings) -> dict[str, int]:
+    """The ids of a byte-level vocabulary's tokens that are whole characters."""
+    found: dict[str, int] = {}
+    for index, token in enumerate(tokens):
+        text = token.replace(SPACE, " ")
+        if not text.isascii():
+            try:
+                text = text.translate(BYTES).encode("latin-1").decode()
+            except UnicodeError:  # a part of a character
+                continue
+        found.setdefault(text, index)
+    return found
 
 
 def is_markup(text: str) -> bool:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, Self
 
 import msgspec
 from sqlalchemy import Row, delete, func, insert, select, update
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from leafstream.errors import NotFound
 from leafstream.events import Plan, Usage
 from leafstream.messages import Message, Messages
 from leafstream.pointer import Json
 from leafstream.store import database
+from leafstream.store.database import database_errors
 from leafstream.store.tables import conversations, turns
 
 MAX_TITLE = 80
@@ -87,7 +90,7 @@ class Conversations:
         name = "conv_" + secrets.token_urlsafe(16)
         title = title[:MAX_TITLE]
         made = Conversation(name, assistant, title, now, now, owner, session, metadata)
-        async with self._engine.begin() as connection:
+        async with self._changing() as connection:
             await connection.execute(insert(conversations), msgspec.structs.asdict(made))
         return made
 
@@ -103,13 +106,13 @@ class Conversations:
         )
         if before is not None:
             query = query.where(conversations.c.updated < before)
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             return [_conversation(row) for row in await connection.execute(query)]
 
     async def read(self, conversation: str, *, owner: str | None = None) -> Conversation:
         """Raises NotFound, also where it is not the owner's (None: whoever's it is)."""
         query = select(conversations).where(conversations.c.id == conversation)
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             row = (await connection.execute(query)).first()
         if row is None or owner not in (None, row.owner):
             raise _missing(conversation)
@@ -123,13 +126,13 @@ class Conversations:
             .order_by(conversations.c.created.desc())
             .limit(1)
         )
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             row = (await connection.execute(query)).first()
         return None if row is None else _conversation(row)
 
     async def note(self, conversation: str, metadata: dict[str, Json]) -> None:
         """Keep other metadata with it. Raises NotFound."""
-        async with self._engine.begin() as connection:
+        async with self._changing() as connection:
             noted = await connection.execute(
                 update(conversations)
                 .where(conversations.c.id == conversation)
@@ -142,7 +145,7 @@ class Conversations:
         """All turns in order. Raises NotFound."""
         await self.read(conversation)
         query = select(turns).where(turns.c.conversation == conversation).order_by(turns.c.number)
-        async with self._engine.connect() as connection:
+        async with self._reading() as connection:
             return [_turn(row) for row in await connection.execute(query)]
 
     async def messages(self, conversation: str, *, owner: str | None = None) -> Messages:
@@ -151,9 +154,12 @@ class Conversations:
         return tuple(Message(turn.role, turn.content) for turn in await self.turns(conversation))
 
     async def add(self, conversation: str, exchange: Exchange) -> None:
-        """Append both turns in one transaction, durable on return. Raises NotFound."""
+        """Append both turns in one transaction, durable on return; once for each answer.
+
+        Raises NotFound.
+        """
         now = datetime.now(UTC)
-        async with self._engine.begin() as connection:
+        async with self._changing() as connection:
             # The update comes first: it takes the row's lock, so that numbers never collide.
             touched = await connection.execute(
                 update(conversations)
@@ -162,16 +168,18 @@ class Conversations:
             )
             if touched.rowcount == 0:
                 raise _missing(conversation)
-            last = await connection.scalar(
-                select(func.max(turns.c.number)).where(turns.c.conversation == conversation)
-            )
+            mine = turns.c.conversation == conversation
+            same = select(turns.c.number).where(mine, turns.c.answer == exchange.answer)
+            if await connection.scalar(same) is not None:
+                return
+            last = await connection.scalar(select(func.max(turns.c.number)).where(mine))
             await connection.execute(
                 insert(turns), list(_rows(conversation, (last or 0) + 1, exchange, now))
             )
 
     async def rename(self, conversation: str, title: str) -> Conversation:
         """Raises NotFound."""
-        async with self._engine.begin() as connection:
+        async with self._changing() as connection:
             await connection.execute(
                 update(conversations)
                 .where(conversations.c.id == conversation)
@@ -181,7 +189,7 @@ class Conversations:
 
     async def delete(self, conversation: str) -> None:
         """Raises NotFound."""
-        async with self._engine.begin() as connection:
+        async with self._changing() as connection:
             gone = await connection.execute(
                 delete(conversations).where(conversations.c.id == conversation)
             )
@@ -191,7 +199,7 @@ class Conversations:
     async def forget(self, days: float) -> int:
         """Delete what was not used for so many days; how many that were."""
         oldest = datetime.now(UTC) - timedelta(days=days)
-        async with self._engine.begin() as connection:
+        async with self._changing() as connection:
             gone = await connection.execute(
                 delete(conversations).where(conversations.c.updated < oldest)
             )
@@ -199,6 +207,18 @@ class Conversations:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+    @asynccontextmanager
+    async def _changing(self) -> AsyncIterator[AsyncConnection]:
+        with database_errors():
+            async with self._engine.begin() as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[AsyncConnection]:
+        with database_errors():
+            async with self._engine.connect() as connection:
+                yield connection
 
 
 def _titled(asked: str) -> Any:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 import os
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +19,9 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from leafstream.errors import SetupError
+from leafstream.errors import SetupError, StoreUnavailable
+
+logger = logging.getLogger("leafstream.store")
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _DRIVERS["postgres"] = _DRIVERS["postgresql"]
@@ -45,6 +49,17 @@ def _unusable(url: URL, error: SQLAlchemyError | OSError) -> SetupError:
         f"the database {url.render_as_string(hide_password=True)} cannot be used: "
         f"{getattr(error, 'orig', None) or error}; check LEAFSTREAM_DATABASE_URL"
     )
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Makes what the database or its driver raises ours. Raises StoreUnavailable."""
+    try:
+        yield
+    except (SQLAlchemyError, OSError) as error:
+        reason = getattr(error, "orig", None) or error
+        logger.warning("the database failed: %s", reason)
+        raise StoreUnavailable("the database cannot be used at the moment; try again") from error
 
 
 def _url(given: str) -> URL:

@@ -37,7 +37,7 @@ PATHS = pytest.mark.parametrize(("path", "given"), [(BASE_INFO, SOMEBODY), (FREE
 class Absent(ScriptedEngine):
     """An engine that nobody answers at."""
 
-    async def prompt(self, messages: Messages) -> Prompt:  # noqa: ARG002
+    async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:  # noqa: ARG002
         raise EngineUnavailable("connection refused")
 
 

@@ -20,6 +20,7 @@ from .writer import (
     CONTROL,
     F32_TENSOR,
     NORMAL,
+    TOKENS,
     USER_DEFINED,
     Gguf,
     boolean,
@@ -73,6 +74,7 @@ def test_a_header_says_what_the_model_is(path: Path) -> None:
         tensor_bytes=64 * 9 // 32 * 20 + 64 * 4,
         num_parameters=64 * 9 + 64,
         quantization="Q4_1",
+        pieces={token: place for place, token in enumerate(TOKENS) if token != "▁world"},
         file_size=len(content),
     )
 
@@ -388,3 +390,21 @@ def test_the_default_model_is_what_the_catalog_says() -> None:
     assert (header.bos_token, header.eos_token) == ("<|im_start|>", "<|im_end|>")
     assert {"<|im_start|>", "<|im_end|>", "<|endoftext|>"} <= set(header.control_tokens)
     assert header.num_parameters == 134_515_008
+
+
+def test_the_pieces_of_a_byte_level_vocabulary_are_its_whole_texts(path: Path) -> None:
+    tokens = ["Ġthe", "Ċ", "Ã©", "Ã", "íķľ", "the"]
+    keys = {
+        **llama_keys(),
+        "tokenizer.ggml.tokens": strings(tokens),
+        "tokenizer.ggml.token_type": numbers([1] * 6),
+    }
+    assert header_of(path, Gguf(keys).bytes()).pieces == {
+        " the": 0,
+        "\n": 1,
+        "é": 2,
+        "한": 4,
+        "the": 5,
+    }
+    keys["tokenizer.ggml.model"] = string("llama")
+    assert header_of(path, Gguf(keys).bytes()).pieces == {}

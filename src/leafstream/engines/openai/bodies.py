@@ -30,6 +30,13 @@ class Writer:
         self._model = model
         self._ignored = ignored
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """The fields of Sampling that a request may carry, with what becomes of them."""
+        ignored = dict.fromkeys(self._ignored, "nothing: left out on purpose")
+        dry = {"no_repeat_ngram_size": "dry_allowed_length"} if self._vendor.dry else {}
+        return {**self._vendor.sampling, **dry, **ignored}
+
     def exact(self, generation: Generation, ids: list[int], grammar: str | None) -> Asked:
         """By token ids: the prompt's and those of what is written already."""
         assert self._vendor.exact is not None
