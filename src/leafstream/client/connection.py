@@ -14,7 +14,15 @@ import msgspec
 from pydantic import BaseModel
 
 from leafstream.client.typed import Typed
-from leafstream.errors import EngineUnavailable, InvalidRequest, LeafstreamError, NotFound
+from leafstream.errors import (
+    Conflict,
+    EngineUnavailable,
+    Forbidden,
+    InvalidRequest,
+    LeafstreamError,
+    NotFound,
+    Unauthorized,
+)
 from leafstream.events import KINDS, Event, decode, is_terminal
 from leafstream.pointer import Json
 
@@ -122,7 +130,7 @@ class Client:
                     yield event
                     if is_terminal(event):
                         return
-            except httpx2.TransportError as error:
+            except (httpx2.TransportError, EngineUnavailable) as error:
                 if lost >= MAX_RECONNECTS:
                     raise EngineUnavailable(f"the server is lost: {error!r}") from None
             finally:
@@ -152,6 +160,7 @@ class Client:
 
 
 _ACCEPT = {"Accept": "text/event-stream"}
+_REFUSALS = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict}
 
 
 async def _accepted(response: httpx2.Response) -> httpx2.Response:
@@ -169,9 +178,9 @@ def refusal(status: int, body: bytes) -> LeafstreamError:
         message, param = str(error["message"]), error.get("param")
     except (msgspec.DecodeError, KeyError, TypeError):
         message, param = f"the server answers {status} and no reason", None
-    if status == 404:
-        return NotFound(message, param=param)
-    return (EngineUnavailable if status >= 500 else InvalidRequest)(message, param=param)
+    if status >= 500:
+        return EngineUnavailable(message, param=param)
+    return _REFUSALS.get(status, InvalidRequest)(message, param=param)
 
 
 async def _events(response: httpx2.Response) -> AsyncGenerator[tuple[int, Event], None]:

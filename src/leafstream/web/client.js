@@ -23,7 +23,7 @@
 /** @typedef {Finished | Failed | Cancelled} Terminal */
 /** @typedef {Started | Queued | TextAppended | ValueSet | Noticed | Terminal} AnswerEvent */
 
-const KINDS = new Set(["started", "queued", "text", "value", "notice", "finished", "failed", "cancelled"]);
+const KINDS = new Set("started queued text value notice finished failed cancelled".split(" "));
 const TERMINAL = new Set(["finished", "failed", "cancelled"]);
 const MAX_BACKOFF_MS = 5000;
 const POST_TRIES = 3;
@@ -32,18 +32,16 @@ const SILENCE_MS = 60_000;
 
 /** A refusal of the server (`status` is its HTTP status) or a server that is not there (0). */
 export class LeafstreamError extends Error {
-  /**
-   * @param {string} message
-   * @param {{ code?: string, status?: number, param?: string | null, retryAfter?: number | null, details?: any }} [about]
-   */
-  constructor(message, { code = "internal_error", status = 0, param = null, retryAfter = null, details = {} } = {}) {
+  code = "internal_error";
+  status = 0;
+  /** @type {string | null} */ param = null;
+  /** Seconds. @type {number | null} */ retryAfter = null;
+  /** @type {any} */ details = {};
+
+  /** @param {string} message @param {Partial<LeafstreamError> | Failed} [about] */
+  constructor(message, about = {}) {
     super(message);
-    this.name = "LeafstreamError";
-    this.code = code;
-    this.status = status;
-    this.param = param;
-    this.retryAfter = retryAfter;
-    this.details = details;
+    Object.assign(this, about, { name: "LeafstreamError", message });
   }
 }
 
@@ -64,11 +62,7 @@ export class Fold {
     return this.#base.length ? this.#base[0] : null;
   }
 
-  /**
-   * Takes an event; all but `text` and `value` say nothing about the value.
-   * @param {AnswerEvent} event
-   * @throws {RangeError} for an event that does not fit what is held
-   */
+  /** Takes an event; throws RangeError where it does not fit what is held. @param {AnswerEvent} event */
   apply(event) {
     if (event.kind === "text") this.#append(event.path, event.text);
     else if (event.kind === "value") this.#set(event.path, event.value);
@@ -92,11 +86,7 @@ export class Fold {
     put(holder, token, value);
   }
 
-  /**
-   * The container and key or index that a path names; what is on the way is made.
-   * @param {string} path
-   * @returns {[any, any]}
-   */
+  /** The container and key or index that a path names; what is on the way is made. @param {string} path */
   #at(path) {
     /** @type {any} */
     let holder = this.#base;
@@ -121,7 +111,10 @@ export class Fold {
 export function split(path) {
   if (!path) return [];
   if (path[0] !== "/") throw new RangeError(`a JSON Pointer is empty or begins with a slash, not ${path}`);
-  return path.slice(1).split("/").map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
+  return path
+    .slice(1)
+    .split("/")
+    .map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
 }
 
 /** @param {string} token */
@@ -161,10 +154,7 @@ export class Frames {
   /** @type {string[]} */
   #data = [];
 
-  /**
-   * @param {string} text
-   * @returns {{ id: string, event: string, data: string }[]} the frames that end in it
-   */
+  /** The frames that end in a piece. @param {string} text @returns {{ id: string, event: string, data: string }[]} */
   feed(text) {
     this.#rest += text;
     // A carriage return at the very end may be half of a line end.
@@ -177,7 +167,7 @@ export class Frames {
   #line(line) {
     if (line === "") return this.#dispatched();
     const [field, value] = /** @type {[string, string]} */ (line.split(/:(.*)/s, 2));
-    const given = value?.startsWith(" ") ? value.slice(1) : value ?? "";
+    const given = value?.startsWith(" ") ? value.slice(1) : (value ?? "");
     if (field === "id") this.#id = given;
     if (field === "event") this.#event = given;
     if (field === "data") this.#data.push(given);
@@ -254,8 +244,8 @@ export class Answer {
   async result() {
     for await (const _ of this);
     if (this.end?.kind === "failed") throw new LeafstreamError(this.end.message, this.end);
-    if (this.end?.kind !== "finished") throw new LeafstreamError("the answer was cancelled", { code: "cancelled" });
-    return this.end.value;
+    if (this.end?.kind === "finished") return this.end.value;
+    throw new LeafstreamError("the answer was cancelled", { code: "cancelled" });
   }
 
   /** Ends the answer on the server; its last event is `cancelled`. */
@@ -308,7 +298,8 @@ export class Client {
    * @returns {Promise<any>} its JSON; null for an empty answer
    */
   async call(method, path, body) {
-    const response = await accepted(await this.#send(method, path, body).catch((error) => Promise.reject(gone(error))));
+    const sent = this.#send(method, path, body);
+    const response = await accepted(await sent.catch((error) => Promise.reject(gone(error))));
     return response.status === 204 ? null : response.json();
   }
 
@@ -334,10 +325,11 @@ export class Client {
 
   /** @param {string} method @param {string} path @param {object} [body] @param {{ headers?: Record<string, string>, signal?: AbortSignal }} [more] */
   #send(method, path, body, { headers = {}, signal } = {}) {
-    const sent = { ...headers };
-    if (body) sent["Content-Type"] = "application/json";
-    if (this.key) sent.Authorization = `Bearer ${this.key}`;
-    return fetch(this.#url + path, { method, headers: sent, signal, body: body && JSON.stringify(body), cache: "no-store" });
+    const sent = new Headers(headers);
+    if (body) sent.set("Content-Type", "application/json");
+    if (this.key) sent.set("Authorization", `Bearer ${this.key}`);
+    const text = body && JSON.stringify(body);
+    return fetch(this.#url + path, { method, headers: sent, signal, body: text, cache: "no-store" });
   }
 }
 
@@ -345,16 +337,19 @@ export class Client {
 async function accepted(response) {
   if (response.ok) return response;
   const said = await response.json().catch(() => null);
-  const { message = `the server answers ${response.status} and no reason`, code, param, ...details } = said?.error ?? {};
+  const { message, code, param, ...details } = said?.error ?? {};
   const retryAfter = Number(response.headers.get("Retry-After")) || null;
-  throw new LeafstreamError(message, { code, param, details, status: response.status, retryAfter });
+  const about = {
+    code: code ?? "http_error",
+    param: param ?? null,
+    details,
+    status: response.status,
+    retryAfter,
+  };
+  throw new LeafstreamError(message ?? `the server answers ${response.status} and no reason`, about);
 }
 
-/**
- * @param {Response} response
- * @param {AbortSignal} signal
- * @returns {AsyncGenerator<AnswerEvent, void, void>}
- */
+/** @param {Response} response @param {AbortSignal} signal @returns {AsyncGenerator<AnswerEvent, void, void>} */
 async function* events(response, signal) {
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
   const [decoder, frames] = [new TextDecoder(), new Frames()];
@@ -371,14 +366,17 @@ async function* events(response, signal) {
   }
 }
 
-/** @template T @param {number} ms @param {Promise<T>} promise @param {AbortSignal} signal @returns {Promise<T>} */
+/** What a promise gives, unless nothing comes for too long, the network goes or the reader leaves. @template T @param {number} ms @param {Promise<T>} promise @param {AbortSignal} signal @returns {Promise<T>} */
 function within(ms, promise, signal) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new TypeError(`nothing came for ${ms / 1000} seconds`)), ms);
+    const lost = () => reject(new TypeError(`nothing came for ${ms / 1000} seconds, or the network is gone`));
     const left = () => reject(signal.reason);
+    const timer = setTimeout(lost, ms);
+    globalThis.addEventListener?.("offline", lost);
     signal.addEventListener("abort", left, { once: true });
     promise.then(resolve, reject).finally(() => {
       clearTimeout(timer);
+      globalThis.removeEventListener?.("offline", lost);
       signal.removeEventListener("abort", left);
     });
   });
@@ -399,11 +397,16 @@ function pause(ms, signal) {
 }
 
 /** Whether asking again may help: no connection, or a server that is not ready. @param {unknown} error */
-const isLost = (error) => !(error instanceof LeafstreamError) || error.status >= 500 || error.status === 429;
+function isLost(error) {
+  if (error instanceof LeafstreamError) return error.status >= 500 || error.status === 429;
+  return error instanceof TypeError; // what fetch throws for a network that is gone
+}
 
 /** @param {unknown} error */
-const gone = (error) =>
-  error instanceof LeafstreamError ? error : new LeafstreamError(`the server does not answer: ${error}`, { code: "unreachable" });
+function gone(error) {
+  if (error instanceof LeafstreamError) return error;
+  return new LeafstreamError(`the server does not answer: ${error}`, { code: "unreachable" });
+}
 
 /** 128 random bits; `crypto.randomUUID` is missing where a page is not served over TLS. */
-const random = () => [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+const random = () => String(crypto.getRandomValues(new Uint32Array(4)));
