@@ -48,4 +48,5 @@ async def tab(browser: Browser, *allowed: str, **context: Any) -> AsyncIterator[
         yield page
     finally:
         await opened.close()
-    assert [said for said in complaints if not any(text in said for text in allowed)] == []
+    left = [said for said in complaints if not any(text in said for text in allowed)]
+    assert not left, left

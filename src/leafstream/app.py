@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from leafstream import __version__
 from leafstream.engines.base import Engine
-from leafstream.faces import conversations, failures, native
+from leafstream.faces import conversations, failures, native, page
 from leafstream.faces.access import Access
 from leafstream.faces.callers import Callers, is_loopback
 from leafstream.faces.openai import routes as openai
@@ -84,6 +84,7 @@ class LeafstreamApp(FastAPI):
         parts = Parts(settings, served.assistants, engine, self.runs, log, store)
         for router in (native.router, conversations.router, openai.router, *served.routers):
             self.include_router(router(parts))
+        self.include_router(page.router())  # last: an app may bring a page of its own
         self._health()
         if settings.metrics:
             self._show_metrics()

@@ -3,33 +3,58 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import httpx2
 import msgspec
+from pydantic import BaseModel
 
-from leafstream.errors import EngineUnavailable, InvalidRequest, LeafstreamError, NotFound
+from leafstream.client.typed import Typed
+from leafstream.errors import (
+    Conflict,
+    EngineUnavailable,
+    Forbidden,
+    InvalidRequest,
+    LeafstreamError,
+    NotFound,
+    Unauthorized,
+)
 from leafstream.events import KINDS, Event, decode, is_terminal
 from leafstream.pointer import Json
 
 MAX_RECONNECTS = 8
+POST_TRIES = 3
+RETRY_SECONDS = 0.2
+
+M = TypeVar("M", bound=BaseModel)
+
+
+HERE = "http://127.0.0.1:8000"
 
 
 class Client:
-    """Talks to one leafstream server. Use it as an async context manager."""
+    """Talks to one leafstream server, with `key` where it asks for one.
+
+    Use it as an async context manager.
+    """
 
     def __init__(
         self,
-        url: str = "http://127.0.0.1:8000",
+        url: str = HERE,
         *,
+        key: str | None = None,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         # No read timeout: the server sends heartbeats, and a queue may be long.
         timeout = httpx2.Timeout(10, read=60)
-        self._http = httpx2.AsyncClient(base_url=url, timeout=timeout, transport=transport)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._http = httpx2.AsyncClient(
+            base_url=url, headers=headers, timeout=timeout, transport=transport
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -64,13 +89,15 @@ class Client:
         A Fold of them holds the value as far as it is written. Raises LeafstreamError for a
         refusal, EngineUnavailable where there is no server.
         """
-        body = {"assistant": assistant, "input": given, **options}
-        request = self._http.build_request("POST", "/v1/answers", json=body, headers=_ACCEPT)
-        response = await self._send(request)
+        response = await self._started({"assistant": assistant, "input": given, **options})
         answer = response.headers["Leafstream-Answer"]
         async with aclosing(self._resumed(answer, 0, response)) as events:
             async for event in events:
                 yield event
+
+    def stream(self, assistant: str, given: Json, type: type[M], **options: Any) -> Typed[M]:  # noqa: A002
+        """A new answer as a growing `type`: snapshots to iterate, then `.result`."""
+        return Typed(self.ask(assistant, given, **options), type)
 
     async def follow(self, answer: str, after: int = 0) -> AsyncGenerator[Event, None]:
         """The events of an answer after number `after`, to the terminal one."""
@@ -83,6 +110,12 @@ class Client:
         response = await self._send(self._http.build_request("GET", f"/v1/assistants/{name}"))
         described: dict[str, Any] = msgspec.json.decode(await response.aread())
         return described
+
+    async def _started(self, body: dict[str, Any]) -> httpx2.Response:
+        """POST /v1/answers; where the reply is lost, again under the same key."""
+        headers = {**_ACCEPT, "Idempotency-Key": secrets.token_urlsafe(16)}
+        request = self._http.build_request("POST", "/v1/answers", json=body, headers=headers)
+        return await self._send(request, POST_TRIES)
 
     async def _resumed(
         self, answer: str, after: int, response: httpx2.Response | None
@@ -97,7 +130,7 @@ class Client:
                     yield event
                     if is_terminal(event):
                         return
-            except httpx2.TransportError as error:
+            except (httpx2.TransportError, EngineUnavailable) as error:
                 if lost >= MAX_RECONNECTS:
                     raise EngineUnavailable(f"the server is lost: {error!r}") from None
             finally:
@@ -113,17 +146,21 @@ class Client:
         response = await self._http.send(request, stream=True)
         return await _accepted(response)
 
-    async def _send(self, request: httpx2.Request) -> httpx2.Response:
-        try:
-            response = await self._http.send(request, stream=True)
-        except httpx2.TransportError as error:
-            raise EngineUnavailable(
-                f"no server answers at {self._http.base_url}: {error}"
-            ) from None
-        return await _accepted(response)
+    async def _send(self, request: httpx2.Request, tries: int = 1) -> httpx2.Response:
+        while True:
+            tries -= 1
+            try:
+                return await _accepted(await self._http.send(request, stream=True))
+            except httpx2.TransportError as error:
+                if not tries or isinstance(error, httpx2.ConnectError):
+                    raise EngineUnavailable(
+                        f"no server answers at {self._http.base_url}: {error}"
+                    ) from None
+                await asyncio.sleep(RETRY_SECONDS)
 
 
 _ACCEPT = {"Accept": "text/event-stream"}
+_REFUSALS = {401: Unauthorized, 403: Forbidden, 404: NotFound, 409: Conflict}
 
 
 async def _accepted(response: httpx2.Response) -> httpx2.Response:
@@ -141,9 +178,9 @@ def refusal(status: int, body: bytes) -> LeafstreamError:
         message, param = str(error["message"]), error.get("param")
     except (msgspec.DecodeError, KeyError, TypeError):
         message, param = f"the server answers {status} and no reason", None
-    if status == 404:
-        return NotFound(message, param=param)
-    return (EngineUnavailable if status >= 500 else InvalidRequest)(message, param=param)
+    if status >= 500:
+        return EngineUnavailable(message, param=param)
+    return _REFUSALS.get(status, InvalidRequest)(message, param=param)
 
 
 async def _events(response: httpx2.Response) -> AsyncGenerator[tuple[int, Event], None]:

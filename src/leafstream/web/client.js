@@ -1,0 +1,412 @@
+/**
+ * A client of one leafstream server: typed events of an answer and the value they make, resumed by
+ * itself when the connection is lost. One file, no dependencies; browsers and Node 20.
+ *
+ *     const client = new Client();
+ *     const answer = client.ask("challenges", { location: "city", work_type: "office", category: "vegan" });
+ *     for await (const event of answer) console.log(event.kind, answer.value);
+ */
+
+/** @typedef {null | boolean | number | string | any[] | { [key: string]: any }} Json */
+
+/** @typedef {{ prompt_tokens: number, max_tokens: number, context_window: number, dropped_turns?: number, clamped_from?: number, min_tokens?: number, tightened?: Record<string, number>, estimated?: boolean }} Plan The token budget, in the model's own tokens. */
+/** @typedef {{ kind: "started", number: number, id: string, assistant: string | null, model: string, plan: Plan, sources?: Json[] }} Started */
+/** @typedef {{ kind: "queued", number: number, position: number }} Queued */
+/** @typedef {{ kind: "text", number: number, path: string, text: string }} TextAppended */
+/** @typedef {{ kind: "value", number: number, path: string, value: Json }} ValueSet */
+/** @typedef {{ kind: "notice", number: number, code: string, message: string, path?: string }} Noticed */
+/** @typedef {{ prompt_tokens: number, completion_tokens: number, cached_tokens: number }} Usage */
+/** @typedef {{ queued: number, first_token: number | null, total: number }} Timings Seconds. */
+/** @typedef {{ kind: "finished", number: number, value: Json, finish: "stop" | "length" | "runaway", complete: boolean, cut: string[], missing: string[], usage: Usage, timings: Timings }} Finished */
+/** @typedef {{ kind: "failed", number: number, code: string, status: number, message: string, retryable: boolean, details?: Record<string, Json> }} Failed */
+/** @typedef {{ kind: "cancelled", number: number, reason: string }} Cancelled */
+/** @typedef {Finished | Failed | Cancelled} Terminal */
+/** @typedef {Started | Queued | TextAppended | ValueSet | Noticed | Terminal} AnswerEvent */
+
+const KINDS = new Set("started queued text value notice finished failed cancelled".split(" "));
+const TERMINAL = new Set(["finished", "failed", "cancelled"]);
+const MAX_BACKOFF_MS = 5000;
+const POST_TRIES = 3;
+// The server sends a comment where it has nothing to say for ten seconds.
+const SILENCE_MS = 60_000;
+
+/** A refusal of the server (`status` is its HTTP status) or a server that is not there (0). */
+export class LeafstreamError extends Error {
+  code = "internal_error";
+  status = 0;
+  /** @type {string | null} */ param = null;
+  /** Seconds. @type {number | null} */ retryAfter = null;
+  /** @type {any} */ details = {};
+
+  /** @param {string} message @param {Partial<LeafstreamError> | Failed} [about] */
+  constructor(message, about = {}) {
+    super(message);
+    Object.assign(this, about, { name: "LeafstreamError", message });
+  }
+}
+
+/** What a reader holds after the events applied so far; the same rules as the server's own fold. */
+export class Fold {
+  /** @type {any[]} */
+  #base = [];
+  #own = new WeakSet([this.#base]);
+  /** @type {string | null} */
+  #path = null;
+  /** @type {any} */
+  #holder = this.#base;
+  /** @type {any} */
+  #token = 0;
+
+  /** @returns {Json} */
+  get value() {
+    return this.#base.length ? this.#base[0] : null;
+  }
+
+  /** Takes an event; throws RangeError where it does not fit what is held. @param {AnswerEvent} event */
+  apply(event) {
+    if (event.kind === "text") this.#append(event.path, event.text);
+    else if (event.kind === "value") this.#set(event.path, event.value);
+  }
+
+  /** @param {string} path @param {string} text */
+  #append(path, text) {
+    if (path !== this.#path) {
+      const [holder, token] = this.#at(path);
+      const held = get(holder, token, "");
+      if (typeof held !== "string") throw new RangeError(`text for ${path}, which is no string`);
+      [this.#path, this.#holder, this.#token] = [path, holder, token];
+    }
+    put(this.#holder, this.#token, get(this.#holder, this.#token, "") + text);
+  }
+
+  /** @param {string} path @param {Json} value */
+  #set(path, value) {
+    this.#path = null;
+    const [holder, token] = this.#at(path);
+    put(holder, token, value);
+  }
+
+  /** The container and key or index that a path names; what is on the way is made. @param {string} path */
+  #at(path) {
+    /** @type {any} */
+    let holder = this.#base;
+    /** @type {any} */
+    let token = 0;
+    for (const step of split(path)) {
+      let inner = get(holder, token, null);
+      if (inner === null || !this.#own.has(inner)) {
+        // Values of events are never changed: a container is copied before something is put in.
+        inner = inner === null ? (isIndex(step) ? [] : {}) : copied(inner, path);
+        this.#own.add(inner);
+        put(holder, token, inner);
+      }
+      holder = inner;
+      token = tokenOf(holder, step, path);
+    }
+    return [holder, token];
+  }
+}
+
+/** @param {string} path @returns {string[]} */
+export function split(path) {
+  if (!path) return [];
+  if (path[0] !== "/") throw new RangeError(`a JSON Pointer is empty or begins with a slash, not ${path}`);
+  return path
+    .slice(1)
+    .split("/")
+    .map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
+}
+
+/** @param {string} token */
+const isIndex = (token) => /^[0-9]+$/.test(token);
+
+/** @param {any} inner @param {string} path */
+function copied(inner, path) {
+  if (Array.isArray(inner)) return [...inner];
+  if (typeof inner !== "object") throw new RangeError(`${path} leads through what is no container`);
+  return { ...inner };
+}
+
+/** @param {any} holder @param {string} step @param {string} path */
+function tokenOf(holder, step, path) {
+  if (!Array.isArray(holder)) return step;
+  if (!isIndex(step) || Number(step) > holder.length) {
+    throw new RangeError(`${path} names no item of a list of ${holder.length}`);
+  }
+  return Number(step);
+}
+
+/** @param {any} holder @param {any} token @param {any} otherwise */
+const get = (holder, token, otherwise) => (Object.hasOwn(holder, token) ? holder[token] : otherwise);
+
+/** @param {any} holder @param {any} token @param {any} value */
+function put(holder, token, value) {
+  // A plain assignment to the member "__proto__" would set the prototype instead.
+  if (token !== "__proto__") holder[token] = value;
+  else Object.defineProperty(holder, token, { value, writable: true, enumerable: true, configurable: true });
+}
+
+/** Server-Sent Events (WHATWG HTML, section 9.2) out of text in any pieces. */
+export class Frames {
+  #rest = "";
+  #id = "";
+  #event = "";
+  /** @type {string[]} */
+  #data = [];
+
+  /** The frames that end in a piece. @param {string} text @returns {{ id: string, event: string, data: string }[]} */
+  feed(text) {
+    this.#rest += text;
+    // A carriage return at the very end may be half of a line end.
+    const lines = this.#rest.split(/\r\n|\n|\r(?!$)/);
+    this.#rest = lines.pop() ?? "";
+    return lines.flatMap((line) => this.#line(line));
+  }
+
+  /** @param {string} line */
+  #line(line) {
+    if (line === "") return this.#dispatched();
+    const [field, value] = /** @type {[string, string]} */ (line.split(/:(.*)/s, 2));
+    const given = value?.startsWith(" ") ? value.slice(1) : (value ?? "");
+    if (field === "id") this.#id = given;
+    if (field === "event") this.#event = given;
+    if (field === "data") this.#data.push(given);
+    return [];
+  }
+
+  #dispatched() {
+    const frame = { id: this.#id, event: this.#event, data: this.#data.join("\n") };
+    const any = this.#data.length > 0;
+    [this.#event, this.#data] = ["", []];
+    return any ? [frame] : [];
+  }
+}
+
+/** One answer: iterate it for its events; `value` grows with them. Iterate it once. */
+export class Answer {
+  #client;
+  #request;
+  #fold = new Fold();
+  #leave = new AbortController();
+  #after = 0;
+
+  /**
+   * @param {Client} client
+   * @param {{ id?: string, after?: number, body?: object }} request
+   */
+  constructor(client, { id, after = 0, body }) {
+    this.#client = client;
+    this.#request = body;
+    this.#after = after;
+    /** The answer's id, known when the server has accepted it. @type {string | null} */
+    this.id = id ?? null;
+    /** The last event, once it came. @type {Terminal | null} */
+    this.end = null;
+    /** Called with false when the connection is lost and with true when it is back. @type {(open: boolean) => void} */
+    this.onconnection = () => {};
+  }
+
+  /** What the events so far make; the validated value once the answer is finished. */
+  get value() {
+    return this.end?.kind === "finished" ? this.end.value : this.#fold.value;
+  }
+
+  /** @returns {AsyncGenerator<AnswerEvent, void, void>} */
+  async *[Symbol.asyncIterator]() {
+    let response = this.#request ? await this.#client.start(this.#request, this.#leave.signal) : null;
+    this.id = response?.headers.get("Leafstream-Answer") ?? this.id;
+    let lost = 0;
+    let since = Date.now();
+    while (!this.end && !this.#leave.signal.aborted) {
+      try {
+        response ??= await this.#client.reopen(String(this.id), this.#after, this.#leave.signal);
+        this.onconnection(true);
+        for await (const event of events(response, this.#leave.signal)) {
+          if (event.number <= this.#after) continue;
+          [this.#after, lost, since] = [event.number, 0, Date.now()];
+          this.#fold.apply(event);
+          if (TERMINAL.has(event.kind)) this.end = /** @type {Terminal} */ (event);
+          yield event;
+          if (this.end) return;
+        }
+      } catch (error) {
+        if (this.#leave.signal.aborted) return;
+        if (!isLost(error)) throw error;
+        if (Date.now() - since > this.#client.patience) throw gone(error);
+      }
+      response = null;
+      this.onconnection(false);
+      await pause(Math.min(100 * 2 ** lost++, MAX_BACKOFF_MS), this.#leave.signal);
+    }
+  }
+
+  /** Reads to the end. @returns {Promise<Json>} the value; throws LeafstreamError for another end. */
+  async result() {
+    for await (const _ of this);
+    if (this.end?.kind === "failed") throw new LeafstreamError(this.end.message, this.end);
+    if (this.end?.kind === "finished") return this.end.value;
+    throw new LeafstreamError("the answer was cancelled", { code: "cancelled" });
+  }
+
+  /** Ends the answer on the server; its last event is `cancelled`. */
+  async cancel() {
+    if (this.id) await this.#client.call("POST", `v1/answers/${this.id}/cancel`);
+    else this.detach();
+  }
+
+  /** Stops reading; the server goes on as long as it would for a client that is gone. */
+  detach() {
+    this.#leave.abort();
+  }
+}
+
+/** Talks to one leafstream server. */
+export class Client {
+  #url;
+
+  /**
+   * @param {string | URL} [url] of the server; by default where this module came from
+   * @param {{ key?: string | null, patience?: number }} [options] `key` is sent as a Bearer token;
+   *   a lost answer is asked for again for `patience` milliseconds
+   */
+  constructor(url = new URL(".", import.meta.url), { key = null, patience = 120_000 } = {}) {
+    this.#url = String(url).replace(/\/?$/, "/");
+    this.key = key;
+    this.patience = patience;
+  }
+
+  /**
+   * A new answer. It begins when it is iterated.
+   * @param {string} assistant
+   * @param {string | { [field: string]: Json }} input
+   * @param {{ [option: string]: any }} [options] as in POST /v1/answers: max_tokens, seed, conversation …
+   */
+  ask(assistant, input, options = {}) {
+    return new Answer(this, { body: { assistant, input, ...options } });
+  }
+
+  /** An answer that exists, from after an event's number on. @param {string} id @param {number} [after] */
+  follow(id, after = 0) {
+    return new Answer(this, { id, after });
+  }
+
+  /**
+   * Any other call of the server. Throws LeafstreamError for a refusal.
+   * @param {string} method
+   * @param {string} path
+   * @param {object} [body]
+   * @returns {Promise<any>} its JSON; null for an empty answer
+   */
+  async call(method, path, body) {
+    const sent = this.#send(method, path, body);
+    const response = await accepted(await sent.catch((error) => Promise.reject(gone(error))));
+    return response.status === 204 ? null : response.json();
+  }
+
+  /** POST /v1/answers, again under the same key if the reply is lost. @param {object} body @param {AbortSignal} signal */
+  async start(body, signal) {
+    const headers = { Accept: "text/event-stream", "Idempotency-Key": random() };
+    for (let tries = 1; ; tries++) {
+      try {
+        return await accepted(await this.#send("POST", "v1/answers", body, { headers, signal }));
+      } catch (error) {
+        if (error instanceof LeafstreamError || signal.aborted) throw error;
+        if (tries >= POST_TRIES) throw gone(error);
+        await pause(200 * 2 ** tries, signal);
+      }
+    }
+  }
+
+  /** GET /v1/answers/{id}/events. @param {string} id @param {number} after @param {AbortSignal} signal */
+  async reopen(id, after, signal) {
+    const headers = { Accept: "text/event-stream", "Last-Event-ID": String(after) };
+    return accepted(await this.#send("GET", `v1/answers/${id}/events`, undefined, { headers, signal }));
+  }
+
+  /** @param {string} method @param {string} path @param {object} [body] @param {{ headers?: Record<string, string>, signal?: AbortSignal }} [more] */
+  #send(method, path, body, { headers = {}, signal } = {}) {
+    const sent = new Headers(headers);
+    if (body) sent.set("Content-Type", "application/json");
+    if (this.key) sent.set("Authorization", `Bearer ${this.key}`);
+    const text = body && JSON.stringify(body);
+    return fetch(this.#url + path, { method, headers: sent, signal, body: text, cache: "no-store" });
+  }
+}
+
+/** @param {Response} response */
+async function accepted(response) {
+  if (response.ok) return response;
+  const said = await response.json().catch(() => null);
+  const { message, code, param, ...details } = said?.error ?? {};
+  const retryAfter = Number(response.headers.get("Retry-After")) || null;
+  const about = {
+    code: code ?? "http_error",
+    param: param ?? null,
+    details,
+    status: response.status,
+    retryAfter,
+  };
+  throw new LeafstreamError(message ?? `the server answers ${response.status} and no reason`, about);
+}
+
+/** @param {Response} response @param {AbortSignal} signal @returns {AsyncGenerator<AnswerEvent, void, void>} */
+async function* events(response, signal) {
+  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  const [decoder, frames] = [new TextDecoder(), new Frames()];
+  try {
+    while (true) {
+      const { done, value } = await within(SILENCE_MS, reader.read(), signal);
+      if (done) return;
+      for (const { id, event, data } of frames.feed(decoder.decode(value, { stream: true }))) {
+        if (KINDS.has(event)) yield { kind: event, number: Number(id), ...JSON.parse(data) };
+      }
+    }
+  } finally {
+    reader.cancel().catch(() => {}); // it may be broken already, which is why we are here
+  }
+}
+
+/** What a promise gives, unless nothing comes for too long, the network goes or the reader leaves. @template T @param {number} ms @param {Promise<T>} promise @param {AbortSignal} signal @returns {Promise<T>} */
+function within(ms, promise, signal) {
+  return new Promise((resolve, reject) => {
+    const lost = () => reject(new TypeError(`nothing came for ${ms / 1000} seconds, or the network is gone`));
+    const left = () => reject(signal.reason);
+    const timer = setTimeout(lost, ms);
+    globalThis.addEventListener?.("offline", lost);
+    signal.addEventListener("abort", left, { once: true });
+    promise.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+      globalThis.removeEventListener?.("offline", lost);
+      signal.removeEventListener("abort", left);
+    });
+  });
+}
+
+/** Waits, but no longer than until the network is back or the reader leaves. @param {number} ms @param {AbortSignal} signal */
+function pause(ms, signal) {
+  return new Promise((resolve) => {
+    const done = () => {
+      clearTimeout(timer);
+      globalThis.removeEventListener?.("online", done);
+      resolve(undefined);
+    };
+    const timer = setTimeout(done, ms * (0.75 + Math.random() / 2));
+    globalThis.addEventListener?.("online", done, { once: true });
+    signal.addEventListener("abort", done, { once: true });
+  });
+}
+
+/** Whether asking again may help: no connection, or a server that is not ready. @param {unknown} error */
+function isLost(error) {
+  if (error instanceof LeafstreamError) return error.status >= 500 || error.status === 429;
+  return error instanceof TypeError; // what fetch throws for a network that is gone
+}
+
+/** @param {unknown} error */
+function gone(error) {
+  if (error instanceof LeafstreamError) return error;
+  return new LeafstreamError(`the server does not answer: ${error}`, { code: "unreachable" });
+}
+
+/** 128 random bits; `crypto.randomUUID` is missing where a page is not served over TLS. */
+const random = () => String(crypto.getRandomValues(new Uint32Array(4)));
