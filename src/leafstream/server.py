@@ -6,6 +6,7 @@ import asyncio
 import errno
 import ipaddress
 import logging
+import os
 import socket
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -25,6 +26,8 @@ from leafstream.settings import Settings
 from leafstream.store.conversations import Conversations
 
 logger = logging.getLogger("leafstream.server")
+
+LISTEN_FD = "LEAFSTREAM_LISTEN_FD"
 
 
 class Server(uvicorn.Server):
@@ -79,7 +82,7 @@ async def serve(
 ) -> None:
     """Serve until a signal. Raises SetupError before the port opens where it cannot."""
     check_exposure(settings)
-    with bound_socket(settings.host, settings.port) as listener:
+    with _listener(settings) as listener:
         app = await open_app(settings, served, progress)
         url = _url(listener)
         config = uvicorn.Config(
@@ -93,6 +96,19 @@ async def serve(
         logger.info("serving %s with %s at %s", names, app.engine.model, url)
         async with reload or nullcontext():
             await Server(config, url).serve([listener])
+
+
+def is_worker() -> bool:
+    """Whether this process was started by another that holds the socket (workers.py)."""
+    return LISTEN_FD in os.environ
+
+
+def _listener(settings: Settings) -> socket.socket:
+    """The socket to serve: one's own, or that of the process whose worker this is."""
+    shared = os.environ.get(LISTEN_FD)
+    if shared is None:
+        return bound_socket(settings.host, settings.port)
+    return socket.socket(fileno=int(shared))
 
 
 def _url(listener: socket.socket) -> str:
