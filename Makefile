@@ -27,13 +27,18 @@ $(DEV_READY): pyproject.toml | $(BIN)/pip
 serve: $(READY) ## set up, fetch the default model and serve on 127.0.0.1:8000
 	@exec $(BIN)/leafstream serve
 
+.PHONY: leafresh
+leafresh: $(READY) ## the same for the Leafresh chatbot, with its Korean search
+	$(PIP) install -e '.[leafresh]'
+	@exec $(BIN)/leafstream serve leafresh
+
 .PHONY: test
 test: $(DEV_READY) ## set up, then lint, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m tests.debian
-	$(BIN)/pytest
+	$(BIN)/pytest -n 3 --dist loadfile
 
 .PHONY: bench
 bench: $(DEV_READY) ## measure beside other programs; writes bench/results/bench.json
