@@ -60,11 +60,6 @@ def test_checking_writes_nothing_into_the_database(tmp_path: Path) -> None:
         ("conversations", {"database_url": "nonsense"}, "LEAFSTREAM_DATABASE_URL is no URL"),
         ("conversations", {"database_url": "postgresql://127.0.0.1:9/x"}, "cannot be used"),
         ("answers", {"answers_url": "ftp://x"}, "LEAFSTREAM_ANSWERS_URL=ftp:"),
-        (
-            "upstreams",
-            {"upstream": "http://127.0.0.1:9"},
-            "no upstream answers: http://127.0.0.1:9",
-        ),
         ("callers", {"host": "0.0.0.0"}, "would serve everybody who reaches it"),
         ("disk", {"cache_folder": Path("/proc/none")}, "cannot make the model cache"),
     ],
