@@ -192,8 +192,8 @@ class Runs:
             await self._log.flush(claim)
 
     def _over(self, run: _Run) -> None:
-        del self._runs[run.claim.answer]
         self._unwatch(run)
+        del self._runs[run.claim.answer]
         self._log.ended(run.claim)
         self._writer.turn_is_over()
 
@@ -203,6 +203,8 @@ class Runs:
         """Go on with answers whose process died; how many there were."""
         count = 0
         for answer in await self._log.orphans():
+            if answer in self._runs:
+                continue
             claim = await self._log.claim(answer)
             if claim is not None:
                 await self._resume(claim)

@@ -196,6 +196,7 @@ class Commits:
             tail.fenced = f"the answer {item.claim.answer!r} is written by another process"
             tail.mine = False
             tail.wake()
+            self._tails.have_foreign.set()
             return
         tail.cancel_wanted |= outcome == "cancel"
         tail.grow(record.events)

@@ -18,7 +18,7 @@ from collections.abc import AsyncGenerator, Sequence
 from leafstream.errors import Conflict, LogUnavailable, NotFound
 from leafstream.events import Event
 from leafstream.log.commits import RETRY_SECONDS, Claim, Commits
-from leafstream.log.records import Batch, Opening, merged
+from leafstream.log.records import Batch, Opening, Record, merged
 from leafstream.log.storage import Head, Retention, Storage
 from leafstream.log.tail import Tail, Tails
 from leafstream.piece import Piece
@@ -34,9 +34,9 @@ class Log:
 
     def __init__(self, storage: Storage, patience: float = 30.0) -> None:
         self._storage = storage
+        self._patience = patience
         self._tails = Tails()
         self._commits = Commits(storage, self._tails, patience)
-        self._foreign = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
 
@@ -148,7 +148,7 @@ class Log:
             if not tail.mine and not tail.ended:
                 # What was written between the two looks would otherwise go unnoticed.
                 await self._catch_up(answer, tail)
-                self._foreign.set()
+                self._tails.have_foreign.set()
             return tail
         return self._tails[answer]
 
@@ -173,9 +173,20 @@ class Log:
 
     async def history(self, answer: str) -> tuple[list[Event], list[Piece]]:
         """All events so far and the raw text they came from."""
-        records = await self._storage.records(answer)
+        records = await self._patiently(answer)
         events = [event for record in records for event in record.events]
         return events, [piece for record in records for piece in record.pieces]
+
+    async def _patiently(self, answer: str) -> list[Record]:
+        """All records, asked for again while the storage is away and patience lasts."""
+        deadline = asyncio.get_running_loop().time() + self._patience
+        while True:
+            try:
+                return await self._storage.records(answer)
+            except LogUnavailable:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _head(self, answer: str) -> Head:
         head = await self._storage.head(answer)
@@ -235,12 +246,12 @@ class Log:
     async def _follow_always(self) -> None:
         """Keep the tails of answers that other processes write up to date."""
         while True:
-            await self._foreign.wait()
+            await self._tails.have_foreign.wait()
             try:
                 grown = await self._storage.grown()
                 foreign = self._tails.foreign()
                 if not foreign:
-                    self._foreign.clear()
+                    self._tails.have_foreign.clear()
                 for answer in foreign if grown is None else foreign.keys() & set(grown):
                     await self._catch_up(answer, foreign[answer])
             except LogUnavailable as error:

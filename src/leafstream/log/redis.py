@@ -25,6 +25,7 @@ from leafstream.log.storage import Head, Outcome, Retention, Write
 LEASE_MS = 3000
 RENEW_SECONDS = 0.7
 NEWS_SECONDS = 1.0
+CONNECTIONS = 16
 _SCRIPTS = ("create", "write", "claim", "forget")
 
 
@@ -48,10 +49,16 @@ class RedisStorage:
     async def open(cls, url: str, prefix: str = "leafstream:") -> RedisStorage:
         """Connect and take a lease. Raises SetupError with what to do."""
         try:
-            client = redis.asyncio.Redis.from_url(
-                url, socket_timeout=10, socket_connect_timeout=5, health_check_interval=15
+            # Who finds all connections busy waits for one, as for any other part of the server.
+            pool = redis.asyncio.BlockingConnectionPool.from_url(
+                url,
+                max_connections=CONNECTIONS,
+                timeout=20,
+                socket_timeout=10,
+                socket_connect_timeout=5,
+                health_check_interval=15,
             )
-            storage = cls(client, prefix)
+            storage = cls(redis.asyncio.Redis.from_pool(pool), prefix)
             await storage._renew()
         except (RedisError, OSError, ValueError, LogUnavailable) as error:
             raise SetupError(
@@ -135,6 +142,8 @@ class RedisStorage:
                 await self._redis.exists(self._key("holder", holder.decode())) for holder in holders
             ]
         dead = {holder for holder, is_alive in zip(holders, alive, strict=True) if not is_alive}
+        # A lease of our own that ran out while the machine was busy is renewed, or fenced, soon.
+        dead.discard(self._name.encode())
         return [answer.decode() for answer, holder in held.items() if holder in dead]
 
     async def unfinished(self, conversation: str) -> list[str]:

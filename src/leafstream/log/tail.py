@@ -81,7 +81,14 @@ def _give_up(turn: asyncio.Future[None]) -> None:
 
 
 class Tails(dict[str, Tail]):
-    """The answers that are written or read in this process."""
+    """The answers that are written or read in this process.
+
+    `have_foreign` is set while there may be some that another process writes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.have_foreign = asyncio.Event()
 
     @property
     def num_readers(self) -> int:
