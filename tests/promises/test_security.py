@@ -6,13 +6,16 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from fastapi import APIRouter
 
 from leafstream.engines.scripted import Play, ScriptedEngine
 from leafstream.errors import SetupError
+from leafstream.faces.parts import Parts
 from leafstream.keys import add_key, remove_key
+from leafstream.served import Served
 from leafstream.server import check_exposure
 from leafstream.settings import Settings
-from tests.house import ASK_PAIR, STREAM, House, house
+from tests.house import ASK_PAIR, ASSISTANTS, STREAM, House, house
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -97,6 +100,24 @@ async def test_a_caller_with_its_share_of_answers_is_told_to_wait(tmp_path: Path
         refused = await served.http.post("/v1/answers", json=ASK_PAIR, headers=STREAM)
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_what_an_app_brings_asks_for_a_key_too_but_for_its_pages(tmp_path: Path) -> None:
+    def router(_: Parts) -> APIRouter:
+        routes = APIRouter()
+        routes.add_api_route("/recommend", lambda: {"secret": 1})
+        routes.add_api_route("/hello/page", lambda: {"public": 1})
+        return routes
+
+    file = tmp_path / "keys.json"
+    key = add_key(file, "me")
+    served_by = Served(ASSISTANTS, (router,), ("/hello",))
+    async with house(tmp_path, served=served_by, keys_file=file) as served:
+        assert await status(served, "GET", "/recommend") == 401
+        assert await status(served, "GET", "/recommend", key) == 200
+        assert await status(served, "GET", "/hello/page") == 200
+        assert await status(served, "GET", "/metrics") == 401
+        assert await status(served, "GET", "/") == 200
 
 
 @pytest.mark.parametrize(

@@ -84,9 +84,13 @@ async def _gone(request: Request) -> None:
 
 
 class Face(msgspec.Struct, frozen=True):
-    """Routes that an app brings with its assistants: a module-level value of its file."""
+    """Routes that an app brings with its assistants: a module-level value of its file.
+
+    Where keys are on, they are asked for everywhere but below the paths that are `public`.
+    """
 
     router: Callable[[Parts], APIRouter]
+    public: tuple[str, ...] = ()
 
 
 def owner(request: Request) -> str:

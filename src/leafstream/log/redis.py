@@ -122,6 +122,12 @@ class RedisStorage:
             )
         return [decode_record(int(name.split(b"-")[0]), body[b"b"]) for name, body in found]
 
+    async def earlier(self, owner: str, key: str) -> Opening | None:
+        async with _errors():
+            answer = await self._redis.hget(self._key("keys"), f"{owner}:{key}")
+        head = None if answer is None else await self.head(answer.decode())
+        return None if head is None else head.opening
+
     async def claim(self, answer: str) -> int | None:
         epoch = await self._run("claim", answer, self._name)
         return int(epoch) or None
@@ -142,8 +148,7 @@ class RedisStorage:
                 await self._redis.exists(self._key("holder", holder.decode())) for holder in holders
             ]
         dead = {holder for holder, is_alive in zip(holders, alive, strict=True) if not is_alive}
-        # A lease of our own that ran out while the machine was busy is renewed, or fenced, soon.
-        dead.discard(self._name.encode())
+        dead.add(self._name.encode())
         return [answer.decode() for answer, holder in held.items() if holder in dead]
 
     async def unfinished(self, conversation: str) -> list[str]:
@@ -184,9 +189,8 @@ class RedisStorage:
     async def grown(self) -> Collection[str] | None:
         async with _errors():
             if self._news is None:
-                news = self._redis.pubsub()
+                news = self._redis.pubsub(ignore_subscribe_messages=True)
                 await news.subscribe(self._key("news"))
-                await news.get_message(timeout=NEWS_SECONDS)  # that it is subscribed
                 self._news = news
                 return None
             try:

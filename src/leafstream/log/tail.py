@@ -16,7 +16,7 @@ class Tail:
     """Events up to number `last`, growing. `readers` counts who waits for them here.
 
     `fenced` says why the writer here may not write any more; `cancel_wanted` that another process
-    was asked for the answer's end.
+    was asked for the answer's end; `is_closed` that its end was said, be it durable or not yet.
     """
 
     def __init__(self, last: int, *, ended: bool, mine: bool) -> None:
@@ -26,6 +26,7 @@ class Tail:
         self.readers = 0
         self.fenced: str | None = None
         self.cancel_wanted = False
+        self.is_closed = False
         self._events: list[Event] = []
         self._shared: tuple[int, Batch] = (-1, Batch())
         self._waiting: set[asyncio.Future[None]] = set()
