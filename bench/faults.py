@@ -23,6 +23,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import httpx2
+from tests.postgresql import postgres_server
 from tests.redis import RedisServer, redis_server
 from tests.serving import Serving, serving
 
@@ -148,6 +150,47 @@ async def redis_restart(*, short: bool) -> Row:
         async with meanwhile(restart(redis)):
             readings = await many(servers, count, at_once, drop=0.0)
     return row(f"{count} answers; Redis is killed and started again", readings)
+
+
+async def postgres_restart(*, short: bool) -> Row:
+    """PostgreSQL dies while answers to conversations are written; each must be kept once."""
+    count = 8 if short else 60
+    with postgres_server() as database:
+
+        async def restart() -> None:
+            await asyncio.sleep(1)
+            await asyncio.to_thread(database.stop)
+            await asyncio.sleep(2)
+            await asyncio.to_thread(database.start)
+
+        async with (
+            replicas(2, database_url=database.url) as (servers, _),
+            httpx2.AsyncClient(base_url=servers[0].url, trust_env=False, timeout=30) as http,
+        ):
+            names = [await conversation(http) for _ in range(count)]
+            bodies = [
+                json.dumps({"assistant": "chat", "input": "go", "conversation": name}).encode()
+                for name in names
+            ]
+            async with meanwhile(restart()):
+                readings = await asyncio.gather(
+                    *(read(lambda: up(servers), Wishes(body)) for body in bodies)
+                )
+            kept = [(await http.get(f"/v1/conversations/{name}")).json() for name in names]
+    turns = sum(len(found["turns"]) == 2 for found in kept)
+    made = row(
+        f"{count} answers to conversations; PostgreSQL is killed and started again",
+        readings,
+        said=SCRIPT,
+        kept_once=turns,
+    )
+    made["holds"] = made["holds"] and turns == count
+    return made
+
+
+async def conversation(http: httpx2.AsyncClient) -> str:
+    made = await http.post("/v1/conversations", json={"assistant": "chat"})
+    return str(made.json()["id"])
 
 
 async def full_disk(*, short: bool) -> Row:  # noqa: ARG001
@@ -358,6 +401,7 @@ async def schemathesis(*, short: bool) -> Row:
 ROWS: dict[str, Callable[..., Awaitable[Row]]] = {
     "kills": kills,
     "redis": redis_restart,
+    "postgres": postgres_restart,
     "disk": full_disk,
     "slow": slow_reader,
     "clock": clock,

@@ -44,4 +44,4 @@ def install(packages: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    install(sys.argv[1:])
+    install(sys.argv[1:] or list(PROGRAMS))

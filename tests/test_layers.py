@@ -24,11 +24,11 @@ LAYERS = [
         "notify",
     ],
     ["prompt", "plan", "landing", "assistant", "ask", "keys", "decoder", "models", "sizing"],
-    ["engines", "engine_choice"],
+    ["engines", "engine_choice", "engine_process"],
     ["draft", "answer", "explain"],
     ["log", "store", "meter", "metrics", "tracing"],
     ["slots", "writer", "runs", "rounds"],
-    ["faces", "served", "reload", "app", "server", "checks"],
+    ["faces", "served", "reload", "app", "server", "workers", "checks"],
     [
         "client",
         "reporting",

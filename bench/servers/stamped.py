@@ -26,7 +26,7 @@ from leafstream.engines.base import Chunk, Generation
 from leafstream.engines.scripted import Play, ScriptedEngine
 from leafstream.log.choice import open_storage
 from leafstream.served import Served
-from leafstream.server import Server, bound_socket
+from leafstream.server import Server, bound_socket, spare_collector
 from leafstream.settings import read_settings
 from leafstream.store.conversations import Conversations
 
@@ -57,6 +57,7 @@ async def main(script: str, burst: int, delay: float, slots: int) -> None:
     engine = Stamped(script, play)
     store = await Conversations.open(settings.database)
     app = LeafstreamApp(settings, engine, Served({}), store, await open_storage(settings.answers))
+    spare_collector()
     config = uvicorn.Config(app, log_config=None, access_log=False)
     with bound_socket(settings.host, settings.port) as listener:
         await Server(config).serve([listener])

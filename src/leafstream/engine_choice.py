@@ -158,7 +158,13 @@ def _refuse_unused(settings: Settings) -> None:
 
 
 async def _llamacpp(settings: Settings, progress: Progress | None) -> Engine:
-    """Fetch the model where it is not there yet, check it and load it."""
+    return await LlamaCppEngine.open(*await llamacpp_model(settings, progress))
+
+
+async def llamacpp_model(
+    settings: Settings, progress: Progress | None = None
+) -> tuple[Path, LlamaCppOptions]:
+    """The model's file, fetched where it is not there yet, and how to load it. Raises SetupError"""
     cache = cache_folder(settings.cache_folder)
     path = await asyncio.to_thread(
         resolve, settings.model, cache=cache, progress=progress, offline=settings.offline
@@ -170,7 +176,7 @@ async def _llamacpp(settings: Settings, progress: Progress | None) -> Engine:
         threads=settings.threads,
         chat_template=_template(settings.chat_template),
     )
-    return await LlamaCppEngine.open(path, options)
+    return path, options
 
 
 def _name(spec: str, path: Path) -> str:

@@ -32,7 +32,7 @@ from leafstream.errors import (
     NotFound,
     Overloaded,
 )
-from leafstream.events import Cancelled, Event, Queued, is_terminal
+from leafstream.events import Cancelled, Event, is_terminal
 from leafstream.log import Claim, Log, Opening
 from leafstream.slots import Slots
 from leafstream.store.conversations import Conversations
@@ -119,16 +119,11 @@ class Runs:
             ready = None if busy else await self._writer.prepare(job)
             opening = Opening(job.id, ask, time.time(), key)
             claim = await self._log.open(opening)
-            if claim.answer != job.id:
-                return claim.answer
-            ahead = await self._log.ahead(ask.conversation, job.id)
-            if ahead:
-                ready = None
-                await self._log.append(claim, [Queued(ahead)])
-            elif ready and await self._writer.is_stale(job, ready):
-                ready = None
         finally:
             self._starting -= 1
+        if claim.answer != job.id:
+            return claim.answer
+        # Nothing is awaited between the opening and the task that ends what was opened.
         self._begin(_Run(claim, job), self._writer.begin(claim, job, ready))
         return job.id
 

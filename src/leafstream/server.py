@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import gc
 import ipaddress
 import logging
+import os
 import socket
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -25,6 +27,8 @@ from leafstream.settings import Settings
 from leafstream.store.conversations import Conversations
 
 logger = logging.getLogger("leafstream.server")
+
+LISTEN_FD = "LEAFSTREAM_LISTEN_FD"
 
 
 class Server(uvicorn.Server):
@@ -79,8 +83,9 @@ async def serve(
 ) -> None:
     """Serve until a signal. Raises SetupError before the port opens where it cannot."""
     check_exposure(settings)
-    with bound_socket(settings.host, settings.port) as listener:
+    with _listener(settings) as listener:
         app = await open_app(settings, served, progress)
+        spare_collector()
         url = _url(listener)
         config = uvicorn.Config(
             app,
@@ -95,9 +100,33 @@ async def serve(
             await Server(config, url).serve([listener])
 
 
+def is_worker() -> bool:
+    """Whether this process was started by another that holds the socket (workers.py)."""
+    return LISTEN_FD in os.environ
+
+
+def _listener(settings: Settings) -> socket.socket:
+    """The socket to serve: one's own, or that of the process whose worker this is."""
+    shared = os.environ.get(LISTEN_FD)
+    if shared is None:
+        return bound_socket(settings.host, settings.port)
+    return socket.socket(fileno=int(shared))
+
+
 def _url(listener: socket.socket) -> str:
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def spare_collector() -> None:
+    """Keep Python's garbage collector off what lives as long as the process.
+
+    Going through all objects of a thousand streams stops them for half a second; nearly everything
+    here is freed by its last reference.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 100)
 
 
 class Listening:

@@ -17,7 +17,7 @@ import msgspec
 from leafstream.answer import prepare, prepare_again, started, write
 from leafstream.draft import Draft, Job, Prepared
 from leafstream.engines.base import Engine
-from leafstream.errors import DeadlineExceeded, NotFound
+from leafstream.errors import DeadlineExceeded, NotFound, StoreUnavailable
 from leafstream.events import Cancelled, Finished, Plan, Queued, Started, is_terminal
 from leafstream.log import Claim, Log
 from leafstream.slots import Slots
@@ -26,6 +26,7 @@ from leafstream.store.conversations import Conversations, Exchange
 logger = logging.getLogger("leafstream.writer")
 
 TURN_SECONDS = 0.2
+RETRY_SECONDS = 0.5
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -75,7 +76,7 @@ class Writer:
         job = await self._with_history(job)
         return job, await prepare(job, self._engine)
 
-    async def is_stale(self, job: Job, ready: tuple[Job, Prepared]) -> bool:
+    async def _is_stale(self, job: Job, ready: tuple[Job, Prepared]) -> bool:
         """Whether an earlier answer of the conversation was kept since the job was prepared."""
         return (await self._with_history(job)).messages != ready[0].messages
 
@@ -89,11 +90,14 @@ class Writer:
         )
 
     async def begin(self, claim: Claim, job: Job, ready: tuple[Job, Prepared] | None) -> None:
-        """Write an answer that was just opened; without `ready` it has to wait for its turn."""
-        if ready is None:
+        """Write an answer that was just opened; `ready` was prepared before its turn came."""
+        if ahead := await self._log.ahead(job.ask.conversation, job.id):
+            await self._log.append(claim, [Queued(ahead)])
             await self._wait_for_turn(job)
-            ready = await self.prepare(job)
-        job, prepared = ready
+            ready = None
+        elif ready is not None and await self._is_stale(job, ready):
+            ready = None
+        job, prepared = ready or await self.prepare(job)
         await self._log.append(claim, started(job, prepared, self._engine))
         arrived = time.monotonic()
         await self._acquire(claim, job)
@@ -166,7 +170,15 @@ class Writer:
             return
         asked = job.messages[-1].content
         exchange = Exchange(job.id, asked, finished.value, plan, finished.usage)
-        try:
-            await self._conversations.add(conversation, exchange)
-        except NotFound:
-            logger.info("answer %s: its conversation was deleted meanwhile", job.id)
+        deadline = time.monotonic() + self._limits.patience
+        while True:
+            try:
+                await self._conversations.add(conversation, exchange)
+            except NotFound:
+                logger.info("answer %s: its conversation was deleted meanwhile", job.id)
+            except StoreUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            return

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import asyncio
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from leafstream.commands.looking import CONFIG
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from leafstream.settings import Settings
 
 SOURCE = Annotated[
     str | None,
@@ -16,6 +22,9 @@ HOST = Annotated[str | None, typer.Option(help="Address to listen on.")]
 PORT = Annotated[int | None, typer.Option(help="Port to listen on.")]
 MODEL = Annotated[
     str | None, typer.Option(help="A GGUF path, hf:owner/repo/file.gguf, or a short name.")
+]
+WORKERS = Annotated[
+    int, typer.Option(min=1, max=64, help="Processes over one engine, which is loaded once.")
 ]
 RELOAD = Annotated[bool, typer.Option("--reload", help="Take up changes of the assistants file.")]
 
@@ -27,20 +36,38 @@ def serve(
     model: MODEL = None,
     config: CONFIG = None,
     reload: RELOAD = False,
+    workers: WORKERS = 1,
 ) -> None:
     """Serve assistants over HTTP and SSE."""
     from leafstream.checks import Target, refuse_fatal  # noqa: PLC0415
     from leafstream.reload import reloadable  # noqa: PLC0415
     from leafstream.reporting import download_bar, set_up_logging  # noqa: PLC0415
     from leafstream.served import read_served  # noqa: PLC0415
-    from leafstream.server import run  # noqa: PLC0415
+    from leafstream.server import is_worker, run  # noqa: PLC0415
     from leafstream.settings import adopt_variables, read_settings  # noqa: PLC0415
 
     settings = read_settings(config, host=host, port=port, model=model)
     adopt_variables()
     set_up_logging(settings)
     served = read_served(source)
-    refuse_fatal(Target(settings, source, served))
+    if not is_worker():  # then its parent looked, and holds the port
+        refuse_fatal(Target(settings, source, served))
     watched = reloadable(source, served) if reload else None
+    if workers > 1:
+        _serve_with(workers, settings, source, config)
+        return
     with download_bar() as progress:
         run(settings, served, progress, watched)
+
+
+def _serve_with(workers: int, settings: Settings, source: str | None, config: Path | None) -> None:
+    from leafstream.reporting import download_bar  # noqa: PLC0415
+    from leafstream.workers import Crew, serve_workers  # noqa: PLC0415
+
+    given = {"HOST": settings.host, "PORT": str(settings.port), "MODEL": settings.model}
+    flags = {f"LEAFSTREAM_{name}": value for name, value in given.items()}
+    if config is not None:
+        flags["LEAFSTREAM_CONFIG"] = str(config.resolve())
+    crew = Crew(workers, () if source is None else (source,), flags)
+    with download_bar() as progress:
+        asyncio.run(serve_workers(settings, crew, progress))

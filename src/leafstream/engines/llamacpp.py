@@ -59,6 +59,14 @@ class LlamaCppOptions(msgspec.Struct, frozen=True):
     gpu_layers: int = -1
 
 
+class Address(msgspec.Struct, frozen=True):
+    """Where llama.cpp's server listens: a Unix socket's path, or a host with a port and a key."""
+
+    host: str
+    port: int = 0
+    key: str | None = None
+
+
 class LlamaCppEngine:
     """One GGUF model in this process. Made by `open`."""
 
@@ -94,9 +102,10 @@ class LlamaCppEngine:
         template_of(header, options)
         folder = Path(tempfile.mkdtemp(prefix="leafstream-"))
         try:
-            server = await asyncio.to_thread(_load, path, header, folder, options)
+            address = Address(str(folder / "llama.sock"))
+            server = await asyncio.to_thread(load_server, path, header, address, options)
             engine = cls(server, header, folder, options)
-            await asyncio.to_thread(_warm_up, server, path)
+            await asyncio.to_thread(warm_up, server, path)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
@@ -277,7 +286,8 @@ def template_of(header: Header, options: LlamaCppOptions) -> ChatTemplate:
     return ChatTemplate(source, bos=header.bos_token or "", eos=header.eos_token or "")
 
 
-def _load(path: Path, header: Header, folder: Path, options: LlamaCppOptions) -> Any:
+def load_server(path: Path, header: Header, address: Address, options: LlamaCppOptions) -> Any:
+    """The model behind llama.cpp's own server. Raises SetupError."""
     window = window_of(header, options)
     check_memory(header, window, options.slots)
     # Set before the library is loaded: OpenMP's spinning starves the event loop on few cores.
@@ -293,7 +303,10 @@ def _load(path: Path, header: Header, folder: Path, options: LlamaCppOptions) ->
     params.n_batch = params.n_ubatch = options.batch
     params.n_gpu_layers = options.gpu_layers
     params.cpuparams.n_threads = options.threads or len(os.sched_getaffinity(0))
-    params.hostnames = [str(folder / "llama.sock")]
+    params.hostnames = [address.host]
+    params.port = address.port
+    if address.key is not None:
+        params.api_keys = [address.key]
     params.n_threads_http = 2
     params.slot_prompt_similarity = 0.5
     params.cache_ram_mib = 512
@@ -313,7 +326,8 @@ def _load(path: Path, header: Header, folder: Path, options: LlamaCppOptions) ->
         ) from None
 
 
-def _warm_up(server: Any, path: Path) -> None:
+def warm_up(server: Any, path: Path) -> None:
+    """Have one token written. Raises SetupError where its probabilities are no numbers."""
     # Also avoids a hang in the library when a server is closed before its first request.
     heard: list[str] = []
     payload = '{"prompt": "a", "n_predict": 1, "logprobs": 1}'

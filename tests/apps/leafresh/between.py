@@ -68,7 +68,7 @@ async def relay(upstream: str) -> AsyncIterator[str]:
 
 
 class Line:
-    """A TCP proxy that breaks off the next connections after so many bytes of the answer."""
+    """A TCP proxy that breaks off the next streams after so many bytes, their heads included."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -96,6 +96,7 @@ class Line:
             while data := await source.read(512):
                 if limit is None and line is not None and b"text/event-stream" in data:
                     limit = line.breaks.pop(0) if line.breaks else None
+                    num_bytes = 0
                 num_bytes += len(data)
                 if line is not None and limit is not None and num_bytes > limit:
                     target.write(data[: max(0, len(data) - (num_bytes - limit))])

@@ -7,7 +7,9 @@ import subprocess
 import sys
 
 from leafstream.apps.leafresh.categories import CATEGORIES
-from leafstream.apps.leafresh.question import EXAMPLE, leafresh
+from leafstream.apps.leafresh.korean import korean
+from leafstream.apps.leafresh.library import Library
+from leafstream.apps.leafresh.question import NUM_IN_EXAMPLE, NUM_SHOWN, leafresh, messages
 from leafstream.served import read_served
 from tests.apps.leafresh.chatbot import VALUE
 
@@ -42,5 +44,9 @@ def test_the_native_input_offers_the_eight_categories() -> None:
 
 
 def test_the_example_that_the_model_is_shown_is_a_valid_answer() -> None:
-    assert leafresh.errors(json.loads(EXAMPLE[1].content)) == []
+    for category in CATEGORIES:
+        found = Library(korean()).find("추천해줘", category, NUM_SHOWN + NUM_IN_EXAMPLE)
+        turns = messages("추천해줘", category, found)
+        assert [turn.role for turn in turns] == ["system", "user", "assistant", "user"]
+        assert leafresh.errors(json.loads(turns[2].content)) == []
     assert leafresh.errors(VALUE) == []

@@ -15,7 +15,7 @@ from leafstream.apps.leafresh.categories import BY_CODE, Category
 from leafstream.apps.leafresh.korean import korean
 from leafstream.apps.leafresh.library import Library
 from leafstream.apps.leafresh.note import describe
-from leafstream.apps.leafresh.question import NAME, leafresh, messages
+from leafstream.apps.leafresh.question import NAME, NUM_IN_EXAMPLE, NUM_SHOWN, leafresh, messages
 from leafstream.apps.leafresh.refusals import Refusal, refusal
 from leafstream.apps.leafresh.sessions import Caller, Session, Sessions
 from leafstream.apps.leafresh.telling import Frame, Place, Subject, Telling
@@ -62,7 +62,7 @@ class Chatbot:
     async def _ask(
         self, request: Request, session: Session, category: Category, question: str
     ) -> Response:
-        found = self._library.find(question, category)
+        found = self._library.find(question, category, NUM_SHOWN + NUM_IN_EXAMPLE)
         ask = Ask(
             messages=messages(question, category, found),
             assistant=NAME,
@@ -70,7 +70,7 @@ class Chatbot:
             conversation=session.conversation,
             soft_landing=self._parts.settings.soft_landing,
             owner=owner(request),
-            sources=[msgspec.to_builtins(text) for text in found],
+            sources=[msgspec.to_builtins(text) for text in found[:NUM_SHOWN]],
             face={NAME: category.code},
         )
         answer = await self._parts.runs.start(ask)

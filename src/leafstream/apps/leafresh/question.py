@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import msgspec
@@ -14,6 +15,8 @@ from leafstream.messages import Message, Messages
 from leafstream.sampling import Sampling
 
 NAME = "leafresh"
+NUM_SHOWN = 5
+NUM_IN_EXAMPLE = 3
 INSTRUCTIONS = """\
 너는 친환경 챌린지를 추천하는 Leafresh 챗봇이야. 한국어 존댓말로만 답해.
 추천하는 말(recommend) 한 문장과 서로 다른 챌린지(challenges) 3개를 JSON으로 써.
@@ -74,27 +77,26 @@ class Situation(msgspec.Struct, frozen=True):
         )
 
 
-# A whole turn says more to a small model than instructions do, in which language to answer too;
-# a sketch of the JSON in the instructions would be copied with its dots and braces.
-EXAMPLE = (
-    Message("user", Situation("도시", "사무직", DEFAULT).text),
-    Message(
-        "assistant",
-        '{"recommend":"집과 일터에서 바로 시작할 수 있는 챌린지를 추천해 드려요.","challenges":['
-        '{"title":"텀블러와 출근하기",'
-        '"description":"카페에 갈 때마다 일회용 컵 대신 내 텀블러에 음료를 받아요."},'
-        '{"title":"손수건 한 장의 힘","description":"종이 타월 대신 손수건으로 손을 닦아요."},'
-        '{"title":"수저는 받지 않을게요","description":"배달 앱에서 일회용 수저를 받지 않아요."}]}',
-    ),
-)
-
-
-def messages(question: str, category: Category, found: list[Found]) -> Messages:
+def messages(question: str, category: Category, found: Sequence[Found]) -> Messages:
     """The turns of one question: the system's, an example, and the user's.
 
-    What was found stands in the system turn: a later question brings its own, and the user's
-    earlier turns stay what the user wrote. The example is the first to go where room is short.
+    The first five that were found stand in the system turn: a later question brings its own, and
+    the user's earlier turns stay what the user wrote. The others make the example, which is the
+    first to go where room is short.
     """
-    examples = "\n".join(f"- {text.title}: {text.description}" for text in found)
+    examples = "\n".join(f"- {text.title}: {text.description}" for text in found[:NUM_SHOWN])
     system = f"{INSTRUCTIONS}\n카테고리: {category.label}\n참고할 챌린지:\n{examples}"
-    return (Message("system", system), *EXAMPLE, Message("user", question))
+    example = _example(category, found[NUM_SHOWN:])
+    return (Message("system", system), *example, Message("user", question))
+
+
+def _example(category: Category, found: Sequence[Found]) -> Messages:
+    """A whole turn, which says more to a small model than instructions do: in which language to
+    answer, too. It is of the same category, since the smallest models copy it.
+    """
+    answer = {
+        "recommend": "오늘부터 바로 시작할 수 있는 챌린지를 추천해 드려요.",
+        "challenges": [{"title": t.title, "description": t.description} for t in found],
+    }
+    asked = Situation("도시", "사무직", category).text
+    return (Message("user", asked), Message("assistant", msgspec.json.encode(answer).decode()))
