@@ -92,11 +92,10 @@ def main() -> None:
     console = Console(width=160)
     rows = measured(only or list(PARTS), console)
     console.print(shown(rows))
-    if only is None:
-        RESULTS.mkdir(exist_ok=True)
-        told = json.dumps(rows, indent=1, ensure_ascii=False)
-        (RESULTS / "bench.json").write_text(told + "\n")
-        (RESULTS / "bench.svg").write_text(picture.drawn(rows))
+    RESULTS.mkdir(exist_ok=True)
+    told = json.dumps(rows, indent=1, ensure_ascii=False)
+    (RESULTS / "bench.json").write_text(told + "\n")
+    (RESULTS / "bench.svg").write_text(picture.drawn(rows))
 
 
 if __name__ == "__main__":

@@ -15,17 +15,18 @@ MET, MISSED = "#2e7d4f", "#c0392b"
 
 def margin(row: Row) -> float | None:
     """1 where the target is just met, 2 where the figure is twice as good; None without target."""
-    target, figure = row["target"], row["ours"]
+    target = row["target"]
     if target is None or row["holds"] is None:
         return None
     sign, _, bound = str(target).rpartition(" ")
-    # The target is of the ratio, of ours, or (old rows) of whichever agrees with `holds`.
-    for candidate in (row["ratio"], figure):
-        if candidate is None or not candidate or not float(bound):
-            continue
-        better: float = float(bound) / candidate if sign == "<=" else candidate / float(bound)
-        if (better >= 1) == row["holds"]:
-            return better
+    # A target without a sign is of whichever figure, and in whichever sense, agrees with `holds`.
+    for candidate in filter(None, (row["ratio"], row["ours"])):
+        at_least: float = candidate / float(bound)
+        for better in {">=": (at_least,), "<=": (1 / at_least,)}.get(
+            sign, (at_least, 1 / at_least)
+        ):
+            if (better >= 1) == row["holds"]:
+                return better
     return None
 
 
