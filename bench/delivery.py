@@ -6,14 +6,14 @@ The server is one process pinned to one core; the client that reads it is on ano
 turn, two servers that play the same tokens: what the chatbot did that leafstream replaces
 (`servers/original.py`) and a Starlette stream that writes ready bytes (`servers/bare.py`). Speeds
 are tokens over the server's CPU time: that is what one core delivers, whatever else the machine
-does meanwhile.
+does meanwhile. The delay of a token, from the engine to the client, is seen at a steady load.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
+import re
 import statistics
 import sys
 import tempfile
@@ -21,17 +21,19 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-import msgspec
+import uvloop
 from tests.redis import free_port
 
-from leafstream.engines.scripted import tokens_of
+from bench.processes import Server, leafstream, pinned, started
+from bench.rows import Row, at_least, at_most, beside
+from bench.words import prose
 
-WORDS = '그는 \\"텀블러\\"를 챙기고, reuse the cup {every day} 그리고 다시 쓴다. '
-TOKENS = 400
+TOKENS, BURST = 1000, 16
 REPEATS = 3
-TICKS = os.sysconf("SC_CLK_TCK")
+PACE, PACED_TOKENS = 52, 400
+"""Tokens/s of each stream while delays are seen, and tokens of its answer."""
+TARGET = 50_000
 SCHEMA = {"type": "object", "properties": {"said": {"type": "string"}}, "required": ["said"]}
 BODY = json.dumps({"schema": SCHEMA, "input": "go"}).encode()
 REQUEST = (
@@ -39,166 +41,157 @@ REQUEST = (
     b"Content-Type: application/json\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
     % (len(BODY), BODY)
 )
+UNIT = "tokens/s of a core"
+_stamps = re.compile(rb"<(\d+\.\d+)>").findall
 
 
-class Sample(msgspec.Struct, frozen=True):
-    """Of one server: tokens delivered, seconds of the wall and of its CPU."""
-
-    tokens: int
-    wall: float
-    cpu: float
-
-    @property
-    def speed(self) -> float:
-        return self.tokens / self.cpu
+def tokens(count: int = TOKENS) -> list[str]:
+    """A JSON document in tokens of four characters."""
+    text = json.dumps({"said": "".join(prose(count))[:-12]}, ensure_ascii=False)
+    return [text[at : at + 4] for at in range(0, len(text), 4)]
 
 
-def script() -> str:
-    text = WORDS * (TOKENS * 4 // len(WORDS) + 1)
-    return '{"said":"' + text[: TOKENS * 4].rpartition(" ")[0] + '"}'
-
-
-class Server:
-    """A server process on one core, and its CPU time."""
-
-    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
-        self._process = process
-        self.port = port
-
-    @property
-    def cpu(self) -> float:
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
-
-    @property
-    def memory(self) -> int:
-        """Resident bytes."""
-        return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * 4096
+def limits() -> dict[str, str]:
+    return {"LEAFSTREAM_QUEUE": "2000", "LEAFSTREAM_CONTEXT_WINDOW": "100000"}
 
 
 @asynccontextmanager
-async def started(*command: str, port: int, **environment: str) -> AsyncIterator[Server]:
-    process = await asyncio.create_subprocess_exec(
-        *command, env={**os.environ, **environment}, stderr=sys.stderr
-    )
-    os.sched_setaffinity(process.pid, {max(os.sched_getaffinity(0))})
-    try:
-        for _ in range(600):
-            try:
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
-                break
-            except OSError:
-                await asyncio.sleep(0.05)
-        else:
-            raise TimeoutError(f"{command} did not start")
-        writer.close()
-        yield Server(process, port)
-    finally:
-        process.kill()
-        await process.wait()
-
-
-@asynccontextmanager
-async def ours(folder: Path, **settings: str) -> AsyncIterator[Server]:
+async def ours(folder: Path, burst: int = BURST) -> AsyncIterator[Server]:
     """leafstream itself, with its default log, playing the script without waiting."""
+    script = folder / "script.txt"
+    script.write_text("".join(tokens()))
+    model = f"scripted:{script}?slots=2000&delay=none&burst={burst}"
+    async with leafstream(folder, free_port(), LEAFSTREAM_MODEL=model, **limits()) as server:
+        yield server
+
+
+@asynccontextmanager
+async def stamped(folder: Path, burst: int) -> AsyncIterator[Server]:
+    """leafstream at a steady load, over an engine that tells when it wrote."""
+    script = folder / "stamped.txt"
+    script.write_text("".join(tokens(PACED_TOKENS)))
     port = free_port()
-    (folder / "script.txt").write_text(script())
+    played = (str(script), str(burst), str(burst / PACE), "2000")
     environment = {
         "LEAFSTREAM_PORT": str(port),
-        "LEAFSTREAM_DATABASE_URL": f"sqlite:///{folder / 'bench.db'}",
-        "LEAFSTREAM_MODEL": f"scripted:{folder / 'script.txt'}?slots=2000&delay=none&burst=16",
-        "LEAFSTREAM_QUEUE": "2000",
-        "LEAFSTREAM_CONTEXT_WINDOW": "100000",
-        "LEAFSTREAM_LOG_LEVEL": "warning",
-        **settings,
+        "LEAFSTREAM_DATABASE_URL": f"sqlite:///{folder / 'stamped.db'}",
+        **limits(),
     }
-    command = (sys.executable, "-m", "leafstream", "serve")
-    async with started(*command, port=port, **environment) as server:
+    command = (sys.executable, "-m", "bench.servers.stamped", *played)
+    async with started(*command, port=port, environment=environment) as server:
         yield server
 
 
 @asynccontextmanager
 async def theirs(folder: Path, name: str) -> AsyncIterator[Server]:
     port = free_port()
-    tokens = folder / "tokens.json"
-    tokens.write_text(json.dumps(tokens_of(script())))
-    command = (sys.executable, "-m", f"bench.servers.{name}", str(port), str(tokens))
+    played = folder / "tokens.json"
+    played.write_text(json.dumps(tokens()))
+    command = (sys.executable, "-m", f"bench.servers.{name}", str(port), str(played))
     async with started(*command, port=port) as server:
         yield server
 
 
-async def read(port: int) -> int:
-    """One answer, to its end; the bytes of it."""
+Seen = list[tuple[float, float]]
+"""When each stamped chunk of a stream was written, and how long it was on its way, in seconds."""
+
+
+async def read(port: int, seen: Seen | None = None) -> None:
+    """One answer, to its end."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
     writer.write(REQUEST)
-    count, tail = 0, b""
+    rest = tail = b""
     while piece := await reader.read(1 << 16):
-        count += len(piece)
-        tail = (tail + piece)[-4000:]
-    assert b"event: " in tail, tail
+        tail = (tail + piece)[-16_000:]
+        if seen is not None:
+            now = time.perf_counter()
+            *whole, rest = (rest + piece).split(b"\n\n")
+            for frame in whole:
+                # The end holds the whole text once more.
+                if b"event: text" in frame:
+                    seen += [(float(sent), now - float(sent)) for sent in _stamps(frame)]
     writer.close()
-    return count
+    if not (b"event: finished" in tail or b"event: close" in tail or b"event: text" in tail):
+        raise RuntimeError(f"an answer without an end: {tail[-300:]!r}")
 
 
-async def sample(server: Server, streams: int) -> Sample:
-    cpu, wall = server.cpu, time.perf_counter()
-    await asyncio.gather(*(read(server.port) for _ in range(streams)))
-    tokens = len(tokens_of(script())) * streams
-    return Sample(tokens, time.perf_counter() - wall, server.cpu - cpu)
+async def together(port: int, streams: int) -> None:
+    async with asyncio.timeout(120):
+        await asyncio.gather(*(read(port) for _ in range(streams)))
 
 
-def row(case: str, mine: float, other: float, target: float, unit: str) -> dict[str, Any]:
-    return {
-        "row": "delivery",
-        "case": case,
-        "ours": round(mine),
-        "baseline": round(other),
-        "unit": unit,
-        "ratio": round(mine / other, 2),
-        "target": target,
-        "holds": mine / other >= target,
-    }
+async def speed(server: Server, streams: int) -> float:
+    """Tokens over seconds of the server's CPU."""
+    # One answer alone is too short for the clock of CPU times.
+    times = max(1, 40 // streams)
+    before = server.cpu
+    for _ in range(times):
+        await together(server.port, streams)
+    return len(tokens()) * streams * times / (server.cpu - before)
 
 
-async def rows() -> list[dict[str, Any]]:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+async def speeds(folder: Path, repeats: int) -> list[Row]:
     found: dict[tuple[str, int], list[float]] = {}
+    async with (
+        ours(folder) as mine,
+        theirs(folder, "original") as original,
+        theirs(folder, "bare") as bare,
+    ):
+        servers = {"ours": mine, "original": original, "bare": bare}
+        for server in servers.values():
+            await together(server.port, 2)
+        for _ in range(repeats):
+            for streams in (1, 50, 200, 1000):
+                for label, server in servers.items():
+                    if label == "ours" or streams <= 50 or (streams == 200 and label != "bare"):
+                        got = await speed(server, streams)
+                        found.setdefault((label, streams), []).append(got)
+    middle = {case: statistics.median(several) for case, several in found.items()}
+    return _speed_rows(middle)
+
+
+def _speed_rows(middle: dict[tuple[str, int], float]) -> list[Row]:
+    rows = []
+    for other, told, cases in (
+        ("original", "the original's way", {1: None, 50: None, 200: 5.0}),
+        ("bare", "bare bytes", {1: 0.8, 50: None}),
+    ):
+        for n, target in cases.items():
+            figures = middle["ours", n], middle[other, n]
+            rows.append(beside("delivery", f"{_many(n)}, beside {told}", figures, UNIT, target))
+    return [*rows, at_least("delivery", _many(1000), middle["ours", 1000], UNIT, TARGET)]
+
+
+def _many(streams: int) -> str:
+    return "1 stream" if streams == 1 else f"{streams} streams"
+
+
+async def delays(folder: Path) -> list[Row]:
+    async with stamped(folder, BURST) as server:
+        await together(server.port, 2)
+        return [await _delay(server, streams) for streams in (1, 50, 200, 1000)]
+
+
+async def _delay(server: Server, streams: int) -> Row:
+    """Of what was written while all streams ran."""
+    seen: list[Seen] = [[] for _ in range(streams)]
+    async with asyncio.timeout(120):
+        await asyncio.gather(*(read(server.port, of_one) for of_one in seen))
+    begun, ended = max(of_one[0][0] for of_one in seen), min(of_one[-1][0] for of_one in seen)
+    within = [delay for of_one in seen for sent, delay in of_one if begun <= sent <= ended]
+    load = BURST * len(within) / (ended - begun)
+    ninety_ninth = 1000 * statistics.quantiles(within, n=100)[-1]
+    case = f"{_many(streams)} at {load:.0f} tokens/s, p99 delay of a token"
+    return at_most("delivery", case, ninety_ninth, "ms", 50 if streams == 1000 else None)
+
+
+async def rows(repeats: int = REPEATS) -> list[Row]:
+    pinned()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        async with (
-            ours(folder) as leafstream,
-            theirs(folder, "original") as original,
-            theirs(folder, "bare") as bare,
-        ):
-            servers = {"ours": leafstream, "original": original, "bare": bare}
-            for server in servers.values():
-                await sample(server, 2)
-            for _ in range(REPEATS):
-                for streams in (1, 50, 200, 1000):
-                    for label, server in servers.items():
-                        if label == "ours" or streams <= 200:
-                            # One answer alone is too short for the clock of CPU times.
-                            times = 20 if streams == 1 else 1
-                            got = [await sample(server, streams) for _ in range(times)]
-                            speed = sum(g.tokens for g in got) / sum(g.cpu for g in got)
-                            found.setdefault((label, streams), []).append(speed)
-    middle = {case: statistics.median(speeds) for case, speeds in found.items()}
-    unit = "tokens/s of a core"
-    made = [
-        row(
-            f"{n} streams, beside the original's way",
-            middle["ours", n],
-            middle["original", n],
-            5,
-            unit,
-        )
-        for n in (1, 50, 200)
-    ]
-    made.append(row("1 stream, beside bare bytes", middle["ours", 1], middle["bare", 1], 0.8, unit))
-    made.append(row("1000 streams, beside 50,000", middle["ours", 1000], 50_000, 1, unit))
-    return made
+        return [*await speeds(folder, repeats), *await delays(folder)]
 
 
 if __name__ == "__main__":
-    for made in asyncio.run(rows()):
+    for made in uvloop.run(rows()):
         print(made)

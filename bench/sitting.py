@@ -12,7 +12,6 @@ import msgspec
 from leafstream import Assistant
 from leafstream.app import LeafstreamApp
 from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
-from leafstream.log import Log
 from leafstream.log.choice import open_storage
 from leafstream.models.fetch import cache_folder, resolve
 from leafstream.sampling import Sampling
@@ -41,9 +40,7 @@ async def sitting(
         given = {"database_url": f"sqlite:///{folder}/bench.db", **settings}
         read = Settings(_env_file=None, **given)  # type: ignore[call-arg]
         store = await Conversations.open(read.database)
-        app = LeafstreamApp(
-            read, engine, Served(CHAT), store, Log(await open_storage(read.answers))
-        )
+        app = LeafstreamApp(read, engine, Served(CHAT), store, await open_storage(read.answers))
         async with Listening(app) as url:
             yield Sitting(url, app, engine)
 

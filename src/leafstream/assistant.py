@@ -111,6 +111,23 @@ def inline(schema: RawSchema, instructions: str = "") -> Assistant:
     return Assistant(schema, instructions=instructions)
 
 
+class Inline:
+    """The assistants of requests that bring their own schemas: each is made once, the last kept."""
+
+    def __init__(self, size: int = 256) -> None:
+        self._size = size
+        self._made: dict[bytes, Assistant] = {}
+
+    def assistant(self, schema: RawSchema) -> Assistant:
+        """Raises UnsupportedSchema."""
+        key = msgspec.json.encode(schema)
+        made = self._made.pop(key, None) or inline(schema)
+        self._made[key] = made
+        if len(self._made) > self._size:
+            del self._made[next(iter(self._made))]
+        return made
+
+
 def find(assistants: Mapping[str, Assistant], name: str) -> Assistant:
     """The assistant of that name. Raises NotFound, naming those there are."""
     if name not in assistants:

@@ -20,7 +20,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 
 from leafstream.ask import Ask
-from leafstream.assistant import Assistant, find, inline
+from leafstream.assistant import Assistant, Inline, find
 from leafstream.draft import Job, failure
 from leafstream.engines.base import Engine
 from leafstream.errors import (
@@ -90,6 +90,7 @@ class Runs:
         self.model = engine.model
         self._log = log
         self._assistants = assistants
+        self._inline = Inline()
         self._limits = limits or Limits()
         self._slots = Slots(engine.slots, self._limits.queue)
         self._writer = Writer(engine, log, self._slots, conversations, self._limits)
@@ -145,7 +146,7 @@ class Runs:
         self._watch(run)
 
     def _job(self, answer: str, ask: Ask) -> Job:
-        assistant = Assistant() if ask.schema is None else inline(ask.schema)
+        assistant = Assistant() if ask.schema is None else self._inline.assistant(ask.schema)
         if ask.assistant is not None:
             assistant = find(self._assistants, ask.assistant)
         return Job(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from io import StringIO
 
 from leafstream.decoder.judge import Judge
@@ -35,7 +36,6 @@ class JsonDecoder:
         max_depth: int = 512,
     ) -> None:
         self._spot = Spot.root(schema)
-        self._max_depth = max_depth
         self._machine: Machine | None = None
         self._opening: Opening | None = None
         self._tree = Tree(self._spot)
@@ -46,10 +46,9 @@ class JsonDecoder:
             self._machine = Machine(self._tree, max_depth)
             self._raw = StringIO()
         else:
-            self._opening = Opening(self._trial, self._spot, Blocks(reasoning))
-
-    def _trial(self, judge: Judge) -> Tolerant:
-        return Tolerant(Tree(self._spot), self._max_depth, judge)
+            # No method of this decoder: a cycle would outlive it.
+            trial = partial(_trial, self._spot, max_depth)
+            self._opening = Opening(trial, self._spot, Blocks(reasoning))
 
     @property
     def complete(self) -> bool:
@@ -145,3 +144,7 @@ class JsonDecoder:
             self._machine = opening.machine
             self._tree = opening.machine.tree
             self._machine.feed(rest)
+
+
+def _trial(spot: Spot, max_depth: int, judge: Judge) -> Tolerant:
+    return Tolerant(Tree(spot), max_depth, judge)

@@ -23,6 +23,10 @@ Script = str | Sequence[str] | Callable[[Generation], str | Sequence[str]]
 """What to write: text (cut into tokens of four characters) or the tokens themselves."""
 
 
+KEPT = 1000
+"""So many generations are kept."""
+
+
 class Play(msgspec.Struct, frozen=True):
     """How the script is played.
 
@@ -44,12 +48,14 @@ class Play(msgspec.Struct, frozen=True):
 
 
 class ScriptedEngine:
-    """Writes `script` token by token, as `play` says; `generations` keeps what it was asked."""
+    """Writes `script` token by token, as `play` says; `generations` are the last asked."""
 
     model = "scripted"
 
     def __init__(self, script: Script = "", play: Play | None = None) -> None:
         self._script = script
+        # One copy for all generations: thousands of them may be open.
+        self._tokens: Sequence[str] = () if callable(script) else _split(script)
         self._play = play or Play()
         self.running = 0
         self.generations: list[Generation] = []
@@ -80,6 +86,7 @@ class ScriptedEngine:
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Chunk, None]:
         self.generations.append(generation)
+        del self.generations[:-KEPT]
         self.running += 1
         try:
             rest = self._rest(generation)
@@ -98,17 +105,26 @@ class ScriptedEngine:
         finally:
             self.running -= 1
 
-    def _rest(self, generation: Generation) -> list[str]:
+    def _rest(self, generation: Generation) -> Sequence[str]:
         """The script's tokens after what the prefix holds already."""
-        script = self._script(generation) if callable(self._script) else self._script
-        tokens = tokens_of(script) if isinstance(script, str) else list(script)
+        tokens = self._tokens
+        if callable(self._script):
+            tokens = _split(self._script(generation))
         skip = len(generation.prefix.text)
-        while tokens and skip >= len(tokens[0]):
-            skip -= len(tokens.pop(0))
-        return [tokens[0][skip:], *tokens[1:]] if tokens and skip else tokens
+        if not skip:
+            return tokens
+        for number, token in enumerate(tokens):
+            if skip < len(token):
+                return [token[skip:], *tokens[number + 1 :]]
+            skip -= len(token)
+        return ()
 
     async def close(self) -> None:
         """Nothing to let go."""
+
+
+def _split(script: str | Sequence[str]) -> Sequence[str]:
+    return tokens_of(script) if isinstance(script, str) else script
 
 
 def tokens_of(text: str) -> list[str]:

@@ -13,10 +13,13 @@ import os
 import secrets
 import sqlite3
 import time
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from leafstream.errors import LogUnavailable, SetupError
 from leafstream.log.records import Opening, Record, decode_opening, decode_record, encode_opening
@@ -47,9 +50,9 @@ CREATE INDEX IF NOT EXISTS answers_ended ON answers (ended) WHERE ended IS NOT N
 CREATE TABLE IF NOT EXISTS records (
     answer INTEGER NOT NULL,
     last INTEGER NOT NULL,
-    body BLOB NOT NULL,
-    PRIMARY KEY (answer, last)
-) WITHOUT ROWID;
+    body BLOB NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS records_places ON records (answer, last);
 """
 POLL_SECONDS = 0.01
 NEWS_SECONDS = 1.0
@@ -189,10 +192,18 @@ class SqliteStorage:
         await self._writer.close()
 
 
+class _Task(msgspec.Struct, Generic[T]):
+    """Work for a transaction, and what came of it."""
+
+    work: Callable[[sqlite3.Connection], T]
+    done: Future[T]
+
+
 class _Connection:
     """A connection and the one thread that uses it."""
 
     def __init__(self, path: Path) -> None:
+        self._waiting: deque[_Task[Any]] = deque()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
         with _errors():
             self._db = sqlite3.connect(
@@ -213,20 +224,42 @@ class _Connection:
             self._db.executescript(_SCHEMA)
 
     async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work` in one transaction."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._all, work)
+        """Do `work` in one transaction, which it shares with all that waits by then."""
+        task = _Task(work, Future())
+        self._waiting.append(task)
+        self._thread.submit(self._drain)
+        return await asyncio.wrap_future(task.done)
 
-    def _all(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _drain(self) -> None:
+        taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
+        tasks = [task for task in taken if task.done.set_running_or_notify_cancel()]
+        if tasks:
+            self._do(tasks)
+
+    def _do(self, tasks: Sequence[_Task[Any]]) -> None:
+        try:
+            results = self._transact(tasks)
+        except BaseException as error:
+            if len(tasks) == 1:
+                tasks[0].done.set_exception(error)
+                return
+            for task in tasks:  # what fails for one of them must not fail for all
+                self._do([task])
+        else:
+            for task, result in zip(tasks, results, strict=True):
+                task.done.set_result(result)
+
+    def _transact(self, tasks: Sequence[_Task[Any]]) -> list[Any]:
         with _errors():
             self._db.execute("BEGIN IMMEDIATE")
             try:
-                result = work(self._db)
+                results = [task.work(self._db) for task in tasks]
                 self._db.execute("COMMIT")
             except BaseException:
                 with contextlib.suppress(sqlite3.Error):
                     self._db.execute("ROLLBACK")
                 raise
-            return result
+            return results
 
     async def rows(self, query: str, *values: str | float) -> list[tuple[Any, ...]]:
         def fetch() -> list[tuple[Any, ...]]:
