@@ -23,6 +23,7 @@ def _pair(raw: Raw) -> Raw:
     return {"type": "object", "properties": {"x": raw, "y": raw}, "required": ["x", "y"]}
 
 
+WIDE = "".join(chr(0x4E00 + 2 * n) for n in range(1900))
 LAUGHS = _tower(24, {"type": "string"}, lambda below: {"anyOf": [below, below]})
 KEYS: Raw = {
     "type": "object",
@@ -84,6 +85,14 @@ REFUSED: dict[str, tuple[Raw, str]] = {
         "the pattern",
     ),
     "a long pattern": (_member({"type": "string", "pattern": "a" * 500_000}), "a pattern may be"),
+    "patterns of many characters": (
+        {
+            "properties": {
+                f"k{n}": {"pattern": f"[{chr(0x4E00 + n)}{WIDE}]{{100}}"} for n in range(100)
+            }
+        },
+        "too large together",
+    ),
     "many patterns of keys": (
         {"type": "object", "patternProperties": {f"^{n}": {} for n in range(3000)}},
         "'patternProperties' may be at most",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re._constants as op  # type: ignore[import-not-found]
+import re._parser as parser  # type: ignore[import-not-found]
 from typing import Any
 
 from leafstream.errors import UnsupportedSchema
@@ -12,6 +14,11 @@ MAX_ANSWER_CHARS = 100_000
 MAX_PARTS = 10_000
 MAX_PATTERN = 4_000
 MAX_KEY_PATTERNS = 100
+MAX_WEIGHT = 500_000
+"""States of all patterns together, about: what compiles in a few tenths of a second."""
+PATTERN_WEIGHT = 250
+WIDE_CLASS = 10
+"""States of a class of nearly all characters, each of which is up to four bytes long."""
 
 _MOST = {
     "minLength": MAX_ANSWER_CHARS,
@@ -78,3 +85,28 @@ def _size(value: Any, known: dict[int, int]) -> int:
         names = sum(map(len, value)) + 4 * len(value) if isinstance(value, dict) else len(value)
         size = known[id(value)] = 2 + names + sum(_size(item, known) for item in inner)
     return size
+
+
+def pattern_weight(pattern: str) -> int:
+    """About how many states a pattern is compiled to. Raises re.error where it is none."""
+    return PATTERN_WEIGHT + sum(map(_weight, parser.parse(pattern)))
+
+
+def _weight(part: Any) -> int:
+    code, value = part
+    if code is op.IN:
+        is_negated = value[0][0] is op.NEGATE
+        return len(value) * (WIDE_CLASS if is_negated else 1)
+    if code in (op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT):
+        least, most, inner = value
+        times = least + 1 if most is op.MAXREPEAT else most
+        return int(times) * sum(map(_weight, inner))
+    if code is op.BRANCH:
+        return sum(_weight(inner) for branch in value[1] for inner in branch)
+    if code is op.SUBPATTERN:
+        return sum(map(_weight, value[3]))
+    if code in (op.ASSERT, op.ASSERT_NOT):
+        return sum(map(_weight, value[1]))
+    if code is op.ATOMIC_GROUP:
+        return sum(map(_weight, value))
+    return WIDE_CLASS if code in (op.ANY, op.NOT_LITERAL) else 1

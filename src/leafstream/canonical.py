@@ -13,7 +13,7 @@ from typing import Any
 
 import jsonschema_rs
 
-from leafstream.bounds import refuse_keyword, refuse_long
+from leafstream.bounds import MAX_WEIGHT, pattern_weight, refuse_keyword, refuse_long
 from leafstream.errors import UnsupportedSchema
 from leafstream.pointer import join, split
 
@@ -65,6 +65,7 @@ class _Canonical:
         self._deepest = 0
         self._count = 0
         self._merged = 0
+        self._weight = 0
 
     def run(self) -> RawSchema:
         source = self._schema(self._raw, "", 0)
@@ -112,8 +113,7 @@ class _Canonical:
         if key in ("properties", "patternProperties"):
             if key == "patternProperties":
                 for pattern in value:
-                    refuse_keyword("pattern", pattern, path)
-                    _checked_pattern(pattern, path)
+                    self._weigh(pattern, path)
             return {
                 name: self._schema(sub, join(path, name), depth + 1) for name, sub in value.items()
             }
@@ -122,8 +122,19 @@ class _Canonical:
         if key in ("items", "additionalProperties", "propertyNames"):
             return self._schema(value, path, depth + 1)
         if key == "pattern":
-            _checked_pattern(value, path)
+            self._weigh(value, path)
         return value
+
+    def _weigh(self, pattern: object, path: str) -> None:
+        refuse_keyword("pattern", pattern, path)
+        try:
+            self._weight += pattern_weight(pattern if isinstance(pattern, str) else "(")
+        except (re.error, RecursionError, OverflowError) as error:
+            raise UnsupportedSchema(
+                f"the pattern {pattern!r} is not supported: {error}", param=path
+            ) from None
+        if self._weight > MAX_WEIGHT:
+            raise UnsupportedSchema("the patterns are too large together", param=path)
 
     def _parts(self, raw: RawSchema, path: str, depth: int) -> Iterator[RawSchema | bool]:
         """What stands beside the plain keywords and must hold too."""
@@ -293,15 +304,6 @@ def _common_types(left: str | list[str], right: str | list[str], path: str) -> l
     if not common:
         raise UnsupportedSchema("two types in one place have nothing in common", param=path)
     return sorted(common)
-
-
-def _checked_pattern(pattern: object, path: str) -> None:
-    try:
-        re.compile(pattern if isinstance(pattern, str) else "(")
-    except (re.error, RecursionError, OverflowError) as error:
-        raise UnsupportedSchema(
-            f"the pattern {pattern!r} is not supported: {error}", param=path
-        ) from None
 
 
 def _unquoted(fragment: str) -> str:
