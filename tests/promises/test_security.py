@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,44 @@ async def test_scopes_and_rates_and_a_removed_key_are_heeded(tmp_path: Path) -> 
         remove_key(file, "slow")
         await asyncio.sleep(1.1)
         assert await status(served, "GET", "/v1/assistants", slow) == 401
+
+
+async def test_a_file_of_keys_that_is_deleted_revokes_them_all(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys.json"
+    key = add_key(file, "somebody")
+    async with house(tmp_path, keys_file=file) as served:
+        assert await status(served, "GET", "/v1/assistants", key) == 200
+        kept = file.read_bytes()
+        file.unlink()
+        await asyncio.sleep(1.1)
+        assert await status(served, "GET", "/v1/assistants", key) == 401
+        assert f"there is no file of keys {file}" in caplog.text
+        file.write_bytes(kept)
+        await asyncio.sleep(1.1)
+        assert await status(served, "GET", "/v1/assistants", key) == 200
+
+
+async def test_a_file_of_keys_that_cannot_be_read_for_a_moment_is_read_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys.json"
+    key, other = add_key(file, "somebody"), add_key(file, "another")
+    async with house(tmp_path, keys_file=file) as served:
+        remove_key(file, "somebody")
+        whole, stamp = file.read_bytes(), file.stat().st_mtime_ns
+        file.write_bytes(whole.replace(b"[", b"{", 1))
+        os.utime(file, ns=(stamp, stamp))
+        await asyncio.sleep(1.1)
+        assert await status(served, "GET", "/v1/assistants", other) == 200
+        assert "cannot be read" in caplog.text
+        # The same size and time: only who tries again notices.
+        file.write_bytes(whole)
+        os.utime(file, ns=(stamp, stamp))
+        await asyncio.sleep(1.1)
+        assert await status(served, "GET", "/v1/assistants", key) == 401
+        assert await status(served, "GET", "/v1/assistants", other) == 200
 
 
 async def test_a_caller_with_its_share_of_answers_is_told_to_wait(tmp_path: Path) -> None:
