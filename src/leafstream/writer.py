@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -24,6 +26,8 @@ from leafstream.slots import Slots
 from leafstream.store.conversations import Conversations, Exchange
 
 logger = logging.getLogger("leafstream.writer")
+
+T = TypeVar("T")
 
 TURN_SECONDS = 0.2
 RETRY_SECONDS = 0.5
@@ -95,9 +99,11 @@ class Writer:
             await self._log.append(claim, [Queued(ahead)])
             await self._wait_for_turn(job)
             ready = None
-        elif ready is not None and await self._is_stale(job, ready):
+        elif ready is not None and await self._patiently(partial(self._is_stale, job, ready)):
             ready = None
-        job, prepared = ready or await self.prepare(job)
+        if ready is None:
+            ready = await self._patiently(partial(self.prepare, job))
+        job, prepared = ready
         await self._log.append(claim, started(job, prepared, self._engine))
         arrived = time.monotonic()
         await self._acquire(claim, job)
@@ -114,7 +120,7 @@ class Writer:
         if begun is None:
             await self.begin(claim, job, None)
             return
-        job = await self._with_history(job)
+        job = await self._patiently(partial(self._with_history, job))
         prepared = await prepare_again(job, begun.plan, self._engine)
         await self._acquire(claim, job)
         try:
@@ -172,15 +178,19 @@ class Writer:
             return
         asked = job.messages[-1].content
         exchange = Exchange(job.id, asked, finished.value, plan, finished.usage)
+        conversations = self._conversations
+        try:
+            await self._patiently(partial(conversations.add, conversation, exchange))
+        except NotFound:
+            logger.info("answer %s: its conversation was deleted meanwhile", job.id)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What the database says, asked again while it is away and patience lasts."""
         deadline = time.monotonic() + self._limits.patience
         while True:
             try:
-                await self._conversations.add(conversation, exchange)
-            except NotFound:
-                logger.info("answer %s: its conversation was deleted meanwhile", job.id)
+                return await ask()
             except StoreUnavailable:
                 if time.monotonic() > deadline:
                     raise
                 await asyncio.sleep(RETRY_SECONDS)
-                continue
-            return
