@@ -76,6 +76,7 @@ async def house(
     engine: Engine | None = None,
     assistants: dict[str, Assistant] | None = None,
     routers: tuple[Callable[[Parts], APIRouter], ...] = (),
+    served: Served | None = None,
     **settings: Any,
 ) -> AsyncIterator[House]:
     """A server over a database in `folder`; what is in `settings` differs from the defaults."""
@@ -88,7 +89,9 @@ async def house(
     store = await Conversations.open(read.database)
     engine = engine or ScriptedEngine(PAIR_TEXT)
     storage = await open_storage(read.answers)
-    app = LeafstreamApp(read, engine, Served(assistants or ASSISTANTS, routers), store, storage)
+    app = LeafstreamApp(
+        read, engine, served or Served(assistants or ASSISTANTS, routers), store, storage
+    )
     async with (
         Listening(app) as url,
         httpx2.AsyncClient(base_url=url, timeout=30, trust_env=False) as http,

@@ -17,6 +17,7 @@ LAYERS = [
         "messages",
         "piece",
         "sampling",
+        "bounds",
         "canonical",
         "schema",
         "groups",

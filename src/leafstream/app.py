@@ -44,7 +44,10 @@ class LeafstreamApp(FastAPI):
     ) -> None:
         keys = Keys(settings.keys_file)
         callers = Callers(
-            keys, settings.origins, local=is_loopback(settings.host) and not settings.open
+            keys,
+            settings.origins,
+            local=is_loopback(settings.host) and not settings.open,
+            public=served.public,
         )
         super().__init__(
             title="leafstream",

@@ -13,6 +13,7 @@ from typing import Any
 
 import jsonschema_rs
 
+from leafstream.bounds import MAX_WEIGHT, pattern_weight, refuse_keyword, refuse_long
 from leafstream.errors import UnsupportedSchema
 from leafstream.pointer import join, split
 
@@ -20,6 +21,10 @@ RawSchema = dict[str, Any]
 
 MAX_DEPTH = 64
 MAX_NODES = 20_000
+MAX_MERGES = 50_000
+"""Members and branches that merging may look at."""
+MAX_CHARS = 2_000_000
+"""Characters of the canonical form, in which merged parts are written out."""
 TOO_LARGE = f"the schema is larger than {MAX_DEPTH} levels or {MAX_NODES} subschemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
@@ -56,7 +61,11 @@ class _Canonical:
         self._raw = raw
         self._defs: dict[str, RawSchema | bool] = {}
         self._names: dict[str, str] = {}
+        self._heights: dict[str, int] = {}
+        self._deepest = 0
         self._count = 0
+        self._merged = 0
+        self._weight = 0
 
     def run(self) -> RawSchema:
         source = self._schema(self._raw, "", 0)
@@ -64,6 +73,7 @@ class _Canonical:
             source = {"anyOf": [source]} if isinstance(source, dict) else {}
         if self._defs:
             source = {**source, "$defs": self._defs}
+        refuse_long(source, MAX_CHARS)
         return source
 
     def _schema(self, raw: object, path: str, depth: int) -> RawSchema | bool:
@@ -71,8 +81,7 @@ class _Canonical:
             return raw
         assert isinstance(raw, dict)  # the meta-schema was checked
         self._count += 1
-        if depth > MAX_DEPTH or self._count > MAX_NODES:
-            raise UnsupportedSchema(TOO_LARGE, param=path)
+        self._reach(depth, path)
         self._refuse_unknown(raw, path)
         plain: RawSchema = {
             key: self._keyword(key, value, join(path, key), depth)
@@ -82,6 +91,11 @@ class _Canonical:
         for part in self._parts(raw, path, depth):
             plain = self._merge(plain, part, path)
         return plain
+
+    def _reach(self, depth: int, path: str) -> None:
+        self._deepest = max(self._deepest, depth)
+        if depth > MAX_DEPTH or self._count > MAX_NODES:
+            raise UnsupportedSchema(TOO_LARGE, param=path)
 
     def _refuse_unknown(self, raw: RawSchema, path: str) -> None:
         for key in raw:
@@ -95,10 +109,11 @@ class _Canonical:
             raise UnsupportedSchema("an embedded '$id' is not supported", param=join(path, "$id"))
 
     def _keyword(self, key: str, value: Any, path: str, depth: int) -> Any:
+        refuse_keyword(key, value, path)
         if key in ("properties", "patternProperties"):
             if key == "patternProperties":
                 for pattern in value:
-                    _checked_pattern(pattern, path)
+                    self._weigh(pattern, path)
             return {
                 name: self._schema(sub, join(path, name), depth + 1) for name, sub in value.items()
             }
@@ -107,8 +122,19 @@ class _Canonical:
         if key in ("items", "additionalProperties", "propertyNames"):
             return self._schema(value, path, depth + 1)
         if key == "pattern":
-            _checked_pattern(value, path)
+            self._weigh(value, path)
         return value
+
+    def _weigh(self, pattern: object, path: str) -> None:
+        refuse_keyword("pattern", pattern, path)
+        try:
+            self._weight += pattern_weight(pattern if isinstance(pattern, str) else "(")
+        except (re.error, RecursionError, OverflowError) as error:
+            raise UnsupportedSchema(
+                f"the pattern {pattern!r} is not supported: {error}", param=path
+            ) from None
+        if self._weight > MAX_WEIGHT:
+            raise UnsupportedSchema("the patterns are too large together", param=path)
 
     def _parts(self, raw: RawSchema, path: str, depth: int) -> Iterator[RawSchema | bool]:
         """What stands beside the plain keywords and must hold too."""
@@ -147,8 +173,12 @@ class _Canonical:
                 name += "_"
             self._names[ref] = name
             self._defs[name] = {}
+            above, self._deepest = self._deepest, depth
             self._defs[name] = self._schema(target, ref[1:], depth + 1)
+            self._heights[ref] = self._deepest - depth
+            self._deepest = max(self._deepest, above)
             self._refuse_endless(name, path)
+        self._reach(depth + self._heights.get(ref, 0), path)
         return f"#/$defs/{self._names[ref]}"
 
     def _refuse_endless(self, name: str, path: str) -> None:
@@ -169,6 +199,7 @@ class _Canonical:
 
     def _merge(self, left: RawSchema | bool, right: RawSchema | bool, path: str) -> RawSchema:
         """The schema that both hold. Raises UnsupportedSchema where it has no single form."""
+        self._spend(1, path)
         if left is True or left == {}:
             return right if isinstance(right, dict) else self._merge_bool(right, path)
         if right is True or right == {}:
@@ -184,12 +215,21 @@ class _Canonical:
             return {"anyOf": [self._merge(branch, right, path) for branch in left["anyOf"]]}
         return self._merge_plain(left, right, path)
 
+    def _spend(self, work: int, path: str) -> None:
+        self._merged += work
+        if self._merged > MAX_MERGES:
+            raise UnsupportedSchema(
+                "'allOf' or what stands beside a union or '$ref' is too much to be merged",
+                param=path,
+            )
+
     def _merge_bool(self, allowed: RawSchema | bool, path: str) -> RawSchema:
         if allowed is False:
             raise UnsupportedSchema("a schema that allows nothing is not supported", param=path)
         return {}
 
     def _merge_plain(self, left: RawSchema, right: RawSchema, path: str) -> RawSchema:
+        self._spend(len(left.get("properties", ())) + len(right.get("properties", ())), path)
         merged = dict(left)
         for key, value in right.items():
             if key not in merged or merged[key] == value:
@@ -197,6 +237,7 @@ class _Canonical:
             elif key == "properties":
                 merged[key] = self._merge_members(merged[key], value, path)
             elif key == "required":
+                self._spend(len(merged[key]) + len(value), path)
                 merged[key] = list(dict.fromkeys([*merged[key], *value]))
             elif key in ("minLength", "minItems", "minProperties", "minimum", "exclusiveMinimum"):
                 merged[key] = max(merged[key], value)
@@ -205,6 +246,7 @@ class _Canonical:
             elif key == "type":
                 merged[key] = _common_types(merged[key], value, path)
             elif key == "enum":
+                self._spend(len(merged[key]) * len(value), path)
                 merged[key] = [item for item in merged[key] if item in value]
             elif key == "items":
                 merged[key] = self._merge(merged[key], value, path)
@@ -262,15 +304,6 @@ def _common_types(left: str | list[str], right: str | list[str], path: str) -> l
     if not common:
         raise UnsupportedSchema("two types in one place have nothing in common", param=path)
     return sorted(common)
-
-
-def _checked_pattern(pattern: object, path: str) -> None:
-    try:
-        re.compile(pattern if isinstance(pattern, str) else "(")
-    except re.error as error:
-        raise UnsupportedSchema(
-            f"the pattern {pattern!r} is not supported: {error}", param=path
-        ) from None
 
 
 def _unquoted(fragment: str) -> str:

@@ -40,7 +40,12 @@ async def open_engine(settings: Settings, progress: Progress | None = None) -> E
     """The engine, ready to write. Raises SetupError with what to do where it cannot be had."""
     if settings.model.startswith("scripted:"):
         return _scripted(settings)
-    if settings.model.startswith(PREFIX) and settings.upstream is None:
+    if settings.model.startswith(PREFIX):
+        if settings.upstream is not None:
+            raise SetupError(
+                f"LEAFSTREAM_MODEL={settings.model} and LEAFSTREAM_UPSTREAM are two engines; "
+                "unset one of them"
+            )
         return await _transformers(settings, progress)
     _refuse_unused(settings)
     if settings.upstream is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import os
 import secrets
 import time
@@ -14,6 +15,8 @@ from typing import Literal, get_args
 import msgspec
 
 from leafstream.errors import InvalidRequest, SetupError
+
+logger = logging.getLogger("leafstream.keys")
 
 Scope = Literal["answers", "metrics"]
 """`answers`: ask and read one's own. `metrics`: read /metrics."""
@@ -38,14 +41,18 @@ class Key(msgspec.Struct, frozen=True):
 
 
 class Keys:
-    """The keys of a file, read again when it changes; with no file, keys are off."""
+    """The keys of a file, read again when it changes; with no file, keys are off.
+
+    While the file is gone no key is good. While it cannot be read, those of before are.
+    """
 
     def __init__(self, path: Path | None) -> None:
         """Raises SetupError where the file cannot be read."""
         self._path = path
         self._keys: dict[str, Key] = {}
-        self._stamp: tuple[int, int] = (0, 0)
+        self._stamp: tuple[int, int] | None = None
         self._looked = 0.0
+        self._trouble = ""
         if path is not None:
             self._read(path)
 
@@ -68,14 +75,30 @@ class Keys:
 
     def _look(self) -> None:
         now = time.monotonic()
-        if self._path is not None and now - self._looked > LOOK_SECONDS:
-            self._looked = now
-            if _stamp(self._path) != self._stamp:
+        if self._path is None or now - self._looked <= LOOK_SECONDS:
+            return
+        self._looked = now
+        try:
+            if not self._path.exists():
+                self._keys, self._stamp = {}, None
+            if self._stamp is None or _stamp(self._path) != self._stamp:
                 self._read(self._path)
+            self._trouble = ""
+        except (OSError, SetupError) as error:
+            self._tell(str(error))
 
     def _read(self, path: Path) -> None:
-        self._stamp = _stamp(path)
+        # The stamp of before the reading, kept after it: a change meanwhile, or a reading that
+        # fails, is looked at again.
+        stamp = _stamp(path)
         self._keys = {key.id: key for key in read_keys(path)}
+        self._stamp = stamp
+
+    def _tell(self, trouble: str) -> None:
+        """Once, not at every look."""
+        if trouble != self._trouble:
+            logger.warning("%d keys are good: %s", len(self._keys), trouble)
+        self._trouble = trouble
 
 
 def read_keys(path: Path) -> list[Key]:
@@ -143,9 +166,10 @@ def _hash(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def _stamp(path: Path) -> tuple[int, int]:
+def _stamp(path: Path) -> tuple[int, int] | None:
+    """What changes with the file; None where there is nothing to see."""
     try:
         found = path.stat()
     except OSError:
-        return (0, 0)
-    return (found.st_mtime_ns, found.st_size)
+        return None
+    return found.st_mtime_ns, found.st_size

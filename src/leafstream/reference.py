@@ -11,9 +11,9 @@ from typing import Any, Literal, Union, get_args, get_origin
 from annotated_types import Ge, Gt, Le, Lt
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
-from rich.console import Console
 from rich.table import Table
 
+from leafstream.reporting import print_table
 from leafstream.settings import Reading, Settings, shown
 
 INTRODUCTION = """# Settings
@@ -62,7 +62,7 @@ def show(reading: Reading) -> None:
             table.add_row(
                 name, _value(reading, name), _source(reading, name), style=_style(reading, name)
             )
-    Console(highlight=False).print(table)
+    print_table(table)
 
 
 def _style(reading: Reading, name: str) -> str:

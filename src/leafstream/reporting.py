@@ -17,9 +17,12 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
 from rich.progress import TimeRemainingColumn as Remaining
+from rich.table import Table
 
 from leafstream.models.fetch import Progress as Report
 from leafstream.settings import Settings
+
+PIPE_WIDTH = 400
 
 
 def set_up_logging(settings: Settings) -> None:
@@ -81,6 +84,14 @@ class TextRecords(logging.Formatter):
         named = "".join(f" {name}={value}" for name, value in told.items())
         line = f"{_stamp(record)} {record.levelname} {record.name}: {message}{named}"
         return line + "\n" + self.formatException(record.exc_info) if record.exc_info else line
+
+
+def print_table(table: Table) -> None:
+    """A table as wide as a terminal; in a pipe each row is one line."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=PIPE_WIDTH)
+    console.print(table)
 
 
 @contextmanager

@@ -29,6 +29,7 @@ from leafstream.errors import (
     Fenced,
     Interrupted,
     LeafstreamError,
+    LogUnavailable,
     NotFound,
     Overloaded,
 )
@@ -40,25 +41,34 @@ from leafstream.writer import Limits, Writer
 
 logger = logging.getLogger("leafstream.runs")
 
+CANCEL_SECONDS = 15.0
+# Readers in another process tell of themselves once a second.
+SEEN_SECONDS = 3.0
+
 
 class _Run:
-    """A running answer: its task, who reads it, and how it ends when it is stopped.
+    """A running answer: who writes it, who sees to its end, who reads it.
 
-    `ending` None leaves it unfinished, for another process to go on with.
+    `writing` is the task that may be stopped; `task` waits for it, says how the answer ended, and
+    is never cancelled. `ending` None leaves it unfinished, for another process to go on with.
     """
 
-    def __init__(self, claim: Claim, job: Job) -> None:
+    def __init__(self, claim: Claim, job: Job, work: Coroutine[None, None, None]) -> None:
         self.claim = claim
         self.job = job
+        self.writing = asyncio.create_task(work, name=claim.answer)
         self.task: asyncio.Task[None] | None = None
         self.readers = 0
-        self.ending: Event | None = Cancelled("cancelled")
+        self.ending: Event | None = None
+        self.is_stopped = False
         self.leaving: asyncio.TimerHandle | None = None
 
     def stop(self, ending: Event | None) -> None:
-        assert self.task is not None
-        self.ending = ending
-        self.task.cancel()
+        """End the writing; who comes first says how, and once is enough."""
+        if not self.is_stopped:
+            self.is_stopped = True
+            self.ending = ending
+            self.writing.cancel()
 
 
 def new_id() -> str:
@@ -86,7 +96,7 @@ class Runs:
         self._writer = Writer(engine, log, self._slots, conversations, self._limits)
         self._runs: dict[str, _Run] = {}
         self._leaving: set[asyncio.Task[None]] = set()
-        self._starting = 0
+        self._opening: set[str] = set()
         self.draining = False
 
     @property
@@ -113,25 +123,26 @@ class Runs:
         if self.draining:
             raise Overloaded("this server is stopping; try again", retry_after=1)
         job = self._job(new_id(), ask)
-        self._slots.check(ask.owner, self._starting, self._limits.share_of(ask.owner))
-        self._starting += 1
+        opening = Opening(job.id, ask, time.time(), key)
+        if key is not None and (earlier := await self._log.earlier(opening)) is not None:
+            return earlier
+        self._slots.admit(ask.owner, self._limits.share_of(ask.owner))
+        self._opening.add(job.id)
         try:
             busy = await self._log.ahead(ask.conversation)
             ready = None if busy else await self._writer.prepare(job)
-            opening = Opening(job.id, ask, time.time(), key)
             claim = await self._log.open(opening)
-        finally:
-            self._starting -= 1
-        if claim.answer != job.id:
+            if claim.answer == job.id:
+                self._begin(claim, job, self._writer.begin(claim, job, ready))
             return claim.answer
-        # Nothing is awaited between the opening and the task that ends what was opened.
-        self._begin(_Run(claim, job), self._writer.begin(claim, job, ready))
-        return job.id
+        finally:
+            self._opening.discard(job.id)
+            if job.id not in self._runs:
+                self._slots.leave(ask.owner)
 
-    def _begin(self, run: _Run, work: Coroutine[None, None, None]) -> None:
-        answer = run.claim.answer
-        self._runs[answer] = run
-        run.task = asyncio.create_task(self._guarded(run, work), name=answer)
+    def _begin(self, claim: Claim, job: Job, work: Coroutine[None, None, None]) -> None:
+        run = self._runs[claim.answer] = _Run(claim, job, work)
+        run.task = asyncio.create_task(self._see_to(run), name=f"end of {claim.answer}")
         self._watch(run)
 
     def _job(self, answer: str, ask: Ask) -> Job:
@@ -158,71 +169,79 @@ class Runs:
 
     # Writing
 
-    async def _guarded(self, run: _Run, work: Coroutine[None, None, None]) -> None:
+    async def _see_to(self, run: _Run) -> None:
         """Whatever ends the work, the log has exactly one end of the answer, or another writer."""
-        claim = run.claim
         try:
-            async with asyncio.timeout(self._limits.total):
-                await work
-        except asyncio.CancelledError:
-            if run.ending is not None:
-                await self._end(claim, run.ending)
-            else:
-                await self._leave_off(claim)
-        except Fenced as error:
-            logger.info("answer %s was let go: %s", claim.answer, error.message)
-        except TimeoutError:
-            late = DeadlineExceeded(f"the answer took longer than {self._limits.total:g} seconds")
-            await self._end(claim, failure(late))
-        except LeafstreamError as error:
-            await self._end(claim, failure(error))
-        except Exception as error:
-            logger.exception("answer %s failed", claim.answer)
-            await self._end(claim, failure(LeafstreamError(f"internal error: {error!r}")))
+            done, _ = await asyncio.wait({run.writing}, timeout=self._limits.total)
+            if not done:
+                seconds = self._limits.total
+                late = DeadlineExceeded(f"the answer took longer than {seconds:g} seconds")
+                run.stop(failure(late))
+                await asyncio.wait({run.writing})
+            event = self._ending(run)
+            with suppress(Fenced):
+                if event is not None:
+                    await self._log.append(run.claim, [event])
+                await self._log.flush(run.claim)
+        except Exception:
+            logger.exception("the end of answer %s could not be told", run.claim.answer)
         finally:
             self._over(run)
 
-    async def _leave_off(self, claim: Claim) -> None:
-        """Make durable what was written, for whoever goes on with it."""
-        with suppress(Fenced):
-            await self._log.flush(claim)
-
-    async def _end(self, claim: Claim, event: Event) -> None:
-        with suppress(Fenced):
-            await self._log.append(claim, [event])
-            await self._log.flush(claim)
+    @staticmethod
+    def _ending(run: _Run) -> Event | None:
+        """How the answer ends where its writer did not say so itself."""
+        answer = run.claim.answer
+        if run.writing.cancelled():
+            return run.ending
+        error = run.writing.exception()
+        if error is None or isinstance(error, Fenced):
+            if error is not None:
+                logger.info("answer %s was let go: %s", answer, error.message)
+            return None
+        if isinstance(error, LeafstreamError):
+            return failure(error)
+        logger.error("answer %s failed", answer, exc_info=error)
+        return failure(LeafstreamError(f"internal error: {error!r}"))
 
     def _over(self, run: _Run) -> None:
-        del self._runs[run.claim.answer]
         self._unwatch(run)
+        del self._runs[run.claim.answer]
+        self._slots.leave(run.job.ask.owner)
         self._log.ended(run.claim)
         self._writer.turn_is_over()
 
     # Taking over
 
     async def take_over(self) -> int:
-        """Go on with answers whose process died; how many there were."""
+        """Go on with answers that nobody writes any more; how many there were."""
         count = 0
         for answer in await self._log.orphans():
-            claim = await self._log.claim(answer)
-            if claim is not None:
-                await self._resume(claim)
-                count += 1
+            if answer in self._runs or answer in self._opening:
+                continue
+            try:
+                count += await self._resume(answer)
+            except Exception:  # the others must not wait for this one
+                logger.exception("answer %s could not be taken over", answer)
         return count
 
-    async def _resume(self, claim: Claim) -> None:
-        opening = await self._log.opening(claim.answer)
-        logger.info("answer %s is taken over", claim.answer)
+    async def _resume(self, answer: str) -> bool:
+        claim = await self._log.claim(answer)
+        if claim is None:
+            return False
+        opening = await self._log.opening(answer)
+        logger.info("answer %s is taken over", answer)
+        self._slots.count(opening.ask.owner)
         try:
-            job = self._job(claim.answer, opening.ask)
+            job = self._job(answer, opening.ask)
             if time.time() - opening.created > self._limits.takeover:
                 raise Interrupted("the server stopped while this was written; ask again")
+            work = self._writer.go_on(claim, job, opening.created)
         except LeafstreamError as error:
-            await self._end(claim, failure(error))
-            self._log.ended(claim)
-            return
-        run = _Run(claim, job)
-        self._begin(run, self._writer.go_on(claim, job, opening.created))
+            job = Job(answer, opening.ask, (), None, lambda _: [])
+            work = _raise(error)
+        self._begin(claim, job, work)
+        return True
 
     # Ending
 
@@ -240,9 +259,14 @@ class Runs:
         if events and is_terminal(events[-1]):
             raise Conflict(f"the answer {answer!r} is over", param="id")
         await self._log.want_cancel(answer)
-        async with aclosing(self._log.read(answer)) as batches:
-            async for _ in batches:
-                pass
+        try:
+            async with asyncio.timeout(CANCEL_SECONDS), aclosing(self._log.read(answer)) as batches:
+                async for _ in batches:
+                    pass
+        except TimeoutError:
+            raise LogUnavailable(
+                "the process that writes this answer does not heed; try again"
+            ) from None
 
     async def heed_cancels(self) -> None:
         """End the answers here whose end another process was asked for."""
@@ -287,7 +311,11 @@ class Runs:
         Or here, where he came before this process took the answer over.
         """
         answer = run.claim.answer
-        elsewhere = self._log.is_read(answer) or await self._log.seen(answer, self._limits.grace)
+        within = max(self._limits.grace, SEEN_SECONDS)
+        try:
+            elsewhere = self._log.is_read(answer) or await self._log.seen(answer, within)
+        except LogUnavailable:
+            elsewhere = True  # ask again when it is back
         if run.readers or answer not in self._runs:
             return
         if elsewhere:
@@ -309,3 +337,7 @@ class Runs:
             run.stop(None if self._log.durable else Cancelled("the server is stopping"))
         if left:
             await asyncio.wait([run.task for run in left if run.task is not None])
+
+
+async def _raise(error: LeafstreamError) -> None:
+    raise error

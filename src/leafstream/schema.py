@@ -6,13 +6,16 @@ What an engine's grammar cannot express of an accepted schema is checked after g
 
 from __future__ import annotations
 
-import re
+from typing import Any
 
 import jsonschema_rs
 
 from leafstream.canonical import RawSchema, canonical
 from leafstream.errors import UnsupportedSchema
 from leafstream.pointer import Json, join
+
+MAX_BRANCHES = 100_000
+"""Branches of all unions, each with those of the unions within it."""
 
 TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 
@@ -66,7 +69,7 @@ class Node:
         if key in self._properties:
             return self._schema.node(self._properties[key])
         for pattern, raw in self._patterns.items():
-            if re.search(pattern, key):
+            if self._schema.matches(pattern, key):
                 return self._schema.node(raw)
         return self._schema.node(self._additional) if self._additional is not False else None
 
@@ -87,6 +90,8 @@ class Schema:
     def __init__(self, source: RawSchema) -> None:
         self.source = source
         self._nodes: dict[int, Node] = {}
+        self._num_branches = 0
+        self._matchers: dict[str, jsonschema_rs.Draft202012Validator] = {}
         self._free = Node(True, self)
         self._never = Node(False, self)
         self._validator = jsonschema_rs.Draft202012Validator(source, validate_formats=True)
@@ -97,9 +102,13 @@ class Schema:
         """The accepted form of `raw`. Raises UnsupportedSchema with the keyword and its path."""
         source = canonical(raw)
         try:
-            return cls(source)
+            schema = cls(source)
         except (jsonschema_rs.ValidationError, ValueError) as error:
             raise UnsupportedSchema(f"not a usable JSON Schema: {error}", param="") from None
+        # So that what is too large is refused here, and not met in the middle of an answer.
+        for definition in source.get("$defs", {}).values():
+            schema.node(definition)
+        return schema
 
     def node(self, raw: RawSchema | bool) -> Node:
         """The (shared) node of a subschema of `source`, its references resolved."""
@@ -114,10 +123,53 @@ class Schema:
             node = Node(raw, self)
         self._nodes[id(raw)] = node
         if not node.branches and "anyOf" in node.raw:
-            node.branches = tuple(
-                plain for branch in node.raw["anyOf"] for plain in self.node(branch).alternatives()
-            )
+            node.branches = self._flattened(node.raw["anyOf"])
         return node
+
+    def _flattened(self, union: list[RawSchema | bool]) -> tuple[Node, ...]:
+        """The plain nodes of a union, each once however many ways lead to it."""
+        plain: dict[Node, None] = {}
+        for branch in union:
+            alternatives = self.node(branch).alternatives()
+            self._num_branches += len(alternatives)
+            if self._num_branches > MAX_BRANCHES:
+                raise UnsupportedSchema(
+                    f"the unions have more than {MAX_BRANCHES} branches", param=""
+                )
+            plain.update(dict.fromkeys(alternatives))
+        return tuple(plain)
+
+    def named(self, raw: RawSchema) -> dict[str, RawSchema | bool]:
+        """The definitions that a subschema leads to."""
+        found: dict[str, RawSchema | bool] = {}
+        waiting: list[Any] = [value for key, value in raw.items() if key != "$defs"]
+        if "$ref" in raw:
+            waiting.append(raw)
+        while waiting:
+            item = waiting.pop()
+            if isinstance(item, list):
+                waiting += item
+            if not isinstance(item, dict):
+                continue
+            waiting += item.values()
+            reference = item.get("$ref")
+            name = reference.removeprefix("#/$defs/") if isinstance(reference, str) else ""
+            if name not in found and name in self.source.get("$defs", ()):
+                found[name] = self.source["$defs"][name]
+                waiting.append(found[name])
+        return found
+
+    def matches(self, pattern: str, key: str) -> bool:
+        """Whether a pattern of the schema is found in a member's name.
+
+        The validator is asked: its search is bounded, and Python's is not.
+        """
+        known = self._matchers.get(pattern)
+        if known is None:
+            known = self._matchers[pattern] = jsonschema_rs.Draft202012Validator(
+                {"pattern": pattern}
+            )
+        return known.is_valid(key)
 
     def errors(self, value: Json) -> list[tuple[str, str]]:
         """(path, message) of everything that is wrong with `value`; [] where it is valid."""

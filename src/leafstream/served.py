@@ -19,10 +19,11 @@ BUNDLED = ("default", "leafresh")
 
 
 class Served(msgspec.Struct, frozen=True):
-    """Assistants by name, and the routers of the faces that were declared with them."""
+    """Assistants by name, and the routers and public paths of the faces declared with them."""
 
     assistants: dict[str, Assistant]
     routers: tuple[Callable[[Parts], APIRouter], ...] = ()
+    public: tuple[str, ...] = ()
 
 
 def read_served(source: str | Path | None = None) -> Served:
@@ -40,7 +41,12 @@ def declared(module: ModuleType) -> Served:
         raise SetupError(
             f"{module.__file__} declares no assistant; write e.g. chat = Assistant(instructions=…)"
         )
-    return Served(assistants, tuple(v.router for v in values.values() if isinstance(v, Face)))
+    faces = [value for value in values.values() if isinstance(value, Face)]
+    return Served(
+        assistants,
+        tuple(face.router for face in faces),
+        tuple(path for face in faces for path in face.public),
+    )
 
 
 def _module(path: Path) -> ModuleType:

@@ -15,6 +15,7 @@ from leafstream.models.cache import digest, megabytes, sealed_digest
 from leafstream.models.catalog import KNOWN, Known
 from leafstream.models.fetch import Progress, cache_folder, installed, is_here, parse_spec
 from leafstream.models.gguf import read_header
+from leafstream.reporting import print_table
 from leafstream.settings import Settings
 
 
@@ -56,7 +57,7 @@ def show_list(settings: Settings, *, json: bool) -> None:
     for row in rows:
         where = "here" if row["here"] else "to be pulled"
         table.add_row(row["name"], megabytes(row["bytes"]), where, row["about"] or "")
-    Console(highlight=False).print(table)
+    print_table(table)
 
 
 def _about(name: str) -> str | None:

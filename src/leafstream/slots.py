@@ -20,10 +20,10 @@ class Slots:
 
     def __init__(self, size: int, queue: int) -> None:
         self._free = size
-        self._queue = queue
+        self._places = size + queue
+        self._admitted: dict[str, int] = {}
         self._waiting: dict[str, deque[asyncio.Event]] = {}
         self._promised: set[asyncio.Event] = set()
-        self._held: dict[str, int] = {}
 
     @property
     def num_free(self) -> int:
@@ -33,23 +33,36 @@ class Slots:
     def num_waiting(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def check(self, owner: str = "", reserved: int = 0, share: int | None = None) -> None:
-        """Raises Overloaded where the queue is full.
+    def admit(self, owner: str = "", share: int | None = None) -> None:
+        """Count an answer that begins, until `leave`. Raises Overloaded where all places are taken.
 
-        RateLimited where `share` answers of the caller are running or waiting already.
+        RateLimited where the caller has `share` answers already, whatever they wait for.
         """
-        if self.num_waiting + reserved >= self._free + self._queue:
+        num_admitted = sum(self._admitted.values())
+        if num_admitted >= self._places:
             raise Overloaded(
-                f"all slots are busy and {self.num_waiting} answers are waiting; try again later",
+                f"all slots are busy and {num_admitted} answers are running or waiting; "
+                "try again later",
                 retry_after=RETRY_AFTER,
             )
-        own = self._held.get(owner, 0) + len(self._waiting.get(owner, ()))
+        own = self._admitted.get(owner, 0)
         if share is not None and own >= share:
             raise RateLimited(
                 f"{own} of your answers are running or waiting, which is as many as may be; "
                 "wait for one to end",
                 retry_after=RETRY_AFTER,
             )
+        self.count(owner)
+
+    def count(self, owner: str = "") -> None:
+        """Count an answer that goes on here, whether there is a place or not."""
+        self._admitted[owner] = self._admitted.get(owner, 0) + 1
+
+    def leave(self, owner: str = "") -> None:
+        """The answer is over, or was not begun."""
+        self._admitted[owner] -= 1
+        if not self._admitted[owner]:
+            del self._admitted[owner]
 
     async def acquire(self, owner: str = "") -> AsyncGenerator[int, None]:
         """Yields the position in the queue at first and whenever it changes; ends with a slot.
@@ -58,7 +71,6 @@ class Slots:
         """
         if self._free > 0 and not self._waiting:
             self._free -= 1
-            self._hold(owner)
             return
         turn = asyncio.Event()
         self._waiting.setdefault(owner, deque()).append(turn)
@@ -75,7 +87,6 @@ class Slots:
             self._leave(owner, turn)
             raise
         self._promised.discard(turn)
-        self._hold(owner)
 
     def _position(self, turn: asyncio.Event) -> int:
         """How many are served before it, and it: the callers' first ones, then their second …"""
@@ -86,9 +97,6 @@ class Slots:
             min(len(turns), place + (number < earlier)) if name != owner else place
             for number, (name, turns) in enumerate(self._waiting.items())
         )
-
-    def _hold(self, owner: str) -> None:
-        self._held[owner] = self._held.get(owner, 0) + 1
 
     def _leave(self, owner: str, turn: asyncio.Event) -> None:
         if turn in self._promised:
@@ -103,11 +111,8 @@ class Slots:
         if not self._waiting[owner]:
             del self._waiting[owner]
 
-    def release(self, owner: str = "") -> None:
+    def release(self) -> None:
         """Give a slot back: to the first of the next caller in the queue, whose wait ends."""
-        self._held[owner] -= 1
-        if not self._held[owner]:
-            del self._held[owner]
         self._pass_on()
 
     def _pass_on(self) -> None:

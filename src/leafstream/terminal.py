@@ -17,13 +17,17 @@ from rich.text import Text
 
 from leafstream.client import Client
 from leafstream.decoder.value import Fold
-from leafstream.errors import InvalidRequest, LeafstreamError
+from leafstream.errors import EngineUnavailable, InvalidRequest, LeafstreamError
 from leafstream.events import Cancelled, Event, Failed, Finished, Noticed, TextAppended, ValueSet
 from leafstream.pointer import Json, split
 
+HERE = "http://127.0.0.1:8000"
+
 
 class Options(msgspec.Struct, frozen=True):
-    url: str
+    """`url` None: the server on port 8000 where there is one, else an app in this process."""
+
+    url: str | None
     file: Path | None = None
     max_tokens: int | None = None
     seed: int | None = None
@@ -92,10 +96,14 @@ def _typed(text: str, schema: dict[str, Any]) -> Json:
 @asynccontextmanager
 async def connected(options: Options) -> AsyncIterator[Client]:
     """A client of the server at the URL, or of an app in this process where there is none."""
-    async with Client(options.url) as client:
-        if options.file is None and await client.alive():
+    async with Client(options.url or HERE) as client:
+        if options.url is not None and not await client.alive():
+            raise EngineUnavailable(f"no leafstream server answers at {options.url}")
+        if options.file is None and (options.url is not None or await client.alive()):
             yield client
             return
+    if options.file is None:
+        sys.stderr.write(f"(no server at {HERE}; the model is loaded here)\n")
     async with _embedded(options) as client:
         yield client
 

@@ -105,7 +105,7 @@ class Writer:
             draft = Draft(job, prepared, queued=time.monotonic() - arrived)
             await self._write(claim, job, draft)
         finally:
-            self._slots.release(job.ask.owner)
+            self._slots.release()
 
     async def go_on(self, claim: Claim, job: Job, opened: float) -> None:
         """Go on with an answer that another process began and told of in the log."""
@@ -123,7 +123,7 @@ class Writer:
             await self._log.append(claim, resumed.events)
             await self._write(claim, job, draft)
         finally:
-            self._slots.release(job.ask.owner)
+            self._slots.release()
 
     async def _wait_for_turn(self, job: Job) -> None:
         """Until no earlier answer of the conversation is unfinished, in any process."""
@@ -160,6 +160,8 @@ class Writer:
                         break
         except TimeoutError:
             seconds = self._limits.first_token
+            if not late.expired():
+                raise
             raise DeadlineExceeded(f"no token came in {seconds:g} seconds") from None
         await self._log.flush(claim)
 

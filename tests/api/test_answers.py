@@ -6,13 +6,17 @@ import asyncio
 import time
 from pathlib import Path
 
+import httpx2
 import pytest
 
+from leafstream.client import Client
 from leafstream.decoder.value import fold
 from leafstream.engines.scripted import Play, ScriptedEngine
 from leafstream.errors import EngineError
 from leafstream.events import Cancelled, Event, Failed, Finished, Started
 from tests.house import ASK_PAIR, PAIR_TEXT, STREAM, House, house, kinds, numbered, texts
+
+VARIED = " ".join(f"line {number} says {number * 7919 % 1000}." for number in range(400))
 
 
 async def test_a_stream_starts_sends_clean_text_by_path_and_finishes_once(tmp_path: Path) -> None:
@@ -119,7 +123,88 @@ async def test_a_reader_that_comes_after_the_end_gets_everything_and_then_the_st
         assert isinstance(started, Started)
         again = await served.replay(started.id)
         assert texts(again) == texts(first)
-        assert await served.replay(started.id, first[-1][0]) == []
+
+
+@pytest.mark.parametrize("beyond", [0, 1000])
+async def test_nothing_follows_the_end_and_a_browser_is_told_to_stop_asking(
+    tmp_path: Path, beyond: int
+) -> None:
+    async with house(tmp_path) as served:
+        events = await served.stream(ASK_PAIR)
+        started = events[0][1]
+        assert isinstance(started, Started)
+        after = events[-1][0] + beyond
+        path = f"/v1/answers/{started.id}/events"
+        told = [
+            await served.http.get(path, params={"after": after}),
+            await served.http.get(path, headers={"Last-Event-ID": str(after)}),
+        ]
+        async with Client(served.url) as client, asyncio.timeout(2):
+            assert [event async for event in client.follow(started.id, after)] == []
+    assert [response.status_code for response in told] == [204, 204]
+
+
+async def test_a_stream_that_a_stopping_server_closes_is_not_told_to_be_over(
+    tmp_path: Path,
+) -> None:
+    engine = ScriptedEngine(VARIED, Play(delay=0.01))
+    async with house(tmp_path, engine) as served:
+        answer = await served.begin({"assistant": "chat", "input": "go"})
+        await served.app.runs.drain(0)
+        served.app.log.let_readers_go()
+        path = f"/v1/answers/{answer}/events"
+        closed = await served.http.get(path, headers={"Last-Event-ID": "10000"})
+    assert closed.status_code == 200
+
+
+@pytest.mark.parametrize("number", ["9" * 16, "9" * 30, "9" * 5000, "-1", "²", "one"])
+async def test_a_number_that_no_event_can_have_is_refused(tmp_path: Path, number: str) -> None:
+    async with house(tmp_path) as served:
+        answer = await served.begin(ASK_PAIR)
+        path = f"/v1/answers/{answer}/events"
+        header = {b"Last-Event-ID": number.encode("latin-1")}
+        told = [
+            await served.http.get(path, headers=header),
+            await served.http.get(path, params={"after": number}),
+        ]
+    assert [response.status_code for response in told] == [422, 422]
+    assert [response.json()["error"]["param"] for response in told] == ["Last-Event-ID", "after"]
+
+
+async def test_b5_a_caller_that_waits_for_json_and_hangs_up_frees_its_slot_after_the_grace_period(
+    tmp_path: Path,
+) -> None:
+    engine = ScriptedEngine(VARIED, Play(delay=0.01))
+    async with house(tmp_path, engine, grace_seconds=0.2) as served:
+        body, key = {"assistant": "chat", "input": "go"}, {"Idempotency-Key": "once"}
+        with pytest.raises(httpx2.ReadTimeout):
+            await served.http.post("/v1/answers", json=body, headers=key, timeout=0.3)
+        left = time.monotonic()
+        async with asyncio.timeout(3):
+            while engine.running or served.app.runs.num_free_slots < 4:
+                await asyncio.sleep(0.005)
+        assert 0.15 < time.monotonic() - left < 1
+        again = await served.http.post("/v1/answers", json=body, headers=key)
+    assert "nobody read it for 0.2 seconds" in again.json()["error"]["message"]
+
+
+async def test_a_caller_that_waits_for_json_at_a_stopping_server_is_told_to_ask_again(
+    tmp_path: Path,
+) -> None:
+    engine = ScriptedEngine(VARIED, Play(delay=0.01))
+    async with house(tmp_path, engine) as served:
+        body = {"assistant": "chat", "input": "go"}
+        asking = asyncio.create_task(served.http.post("/v1/answers", json=body))
+        while not engine.running:
+            await asyncio.sleep(0.005)
+        await served.app.runs.drain(0)
+        served.app.log.let_readers_go()
+        response = await asking
+    assert response.status_code == 503
+    assert response.headers["Retry-After"] == "1"
+    error = response.json()["error"]
+    assert error["code"] == "interrupted"
+    assert error["id"].startswith("ans_")
 
 
 async def test_an_engine_that_fails_in_the_middle_ends_the_stream_with_one_failed_event(

@@ -128,18 +128,24 @@ async def test_a_stopped_server_closes_its_streams_and_goes_on_when_it_is_back(
     whole(reading)
 
 
-async def test_b7_a_process_that_wakes_up_late_cannot_write_any_more(tmp_path: Path) -> None:
+async def test_b7_a_process_that_wakes_up_late_cannot_write_and_its_readers_go_on(
+    tmp_path: Path,
+) -> None:
     async with two(tmp_path, SCRIPT, "redis", delay=0.1) as (first, second):
-        reading = Reading()
+        reading, other = Reading(), Reading()
         await reading.begin(first.url, {**ASK, "background": True}, upto=5)
+        other.answer = reading.answer
+        staying = asyncio.create_task(other.go_on(first.url))
+        await asyncio.sleep(0.5)
         first.signal(signal.SIGSTOP)
         await asyncio.sleep(6.5)  # its lease runs out
         following = asyncio.create_task(reading.go_on(second.url))
         await asyncio.sleep(2)
         first.signal(signal.SIGCONT)
-        await following
+        await asyncio.gather(following, staying)
     whole(reading)
-    assert notices(reading) == ["taken_over"]
+    whole(other)
+    assert notices(reading) == notices(other) == ["taken_over"]
 
 
 async def state(server: Serving, answer: str) -> str:

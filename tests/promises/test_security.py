@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
+from fastapi import APIRouter
 
 from leafstream.engines.scripted import Play, ScriptedEngine
 from leafstream.errors import SetupError
+from leafstream.faces.parts import Parts
 from leafstream.keys import add_key, remove_key
+from leafstream.served import Served
 from leafstream.server import check_exposure
 from leafstream.settings import Settings
-from tests.house import ASK_PAIR, STREAM, House, house
+from tests.house import ASK_PAIR, ASSISTANTS, STREAM, House, house
 
 
 def bearer(key: str) -> dict[str, str]:
@@ -90,6 +94,44 @@ async def test_scopes_and_rates_and_a_removed_key_are_heeded(tmp_path: Path) -> 
         assert await status(served, "GET", "/v1/assistants", slow) == 401
 
 
+async def test_a_file_of_keys_that_is_deleted_revokes_them_all(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys.json"
+    key = add_key(file, "somebody")
+    async with house(tmp_path, keys_file=file) as served:
+        assert await status(served, "GET", "/v1/assistants", key) == 200
+        kept = file.read_bytes()
+        file.unlink()
+        await asyncio.sleep(1.1)
+        assert await status(served, "GET", "/v1/assistants", key) == 401
+        assert f"there is no file of keys {file}" in caplog.text
+        file.write_bytes(kept)
+        await asyncio.sleep(1.1)
+        assert await status(served, "GET", "/v1/assistants", key) == 200
+
+
+async def test_a_file_of_keys_that_cannot_be_read_for_a_moment_is_read_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "keys.json"
+    key, other = add_key(file, "somebody"), add_key(file, "another")
+    async with house(tmp_path, keys_file=file) as served:
+        remove_key(file, "somebody")
+        whole, stamp = file.read_bytes(), file.stat().st_mtime_ns
+        file.write_bytes(whole.replace(b"[", b"{", 1))
+        os.utime(file, ns=(stamp, stamp))
+        await asyncio.sleep(1.1)
+        assert await status(served, "GET", "/v1/assistants", other) == 200
+        assert "cannot be read" in caplog.text
+        # The same size and time: only who tries again notices.
+        file.write_bytes(whole)
+        os.utime(file, ns=(stamp, stamp))
+        await asyncio.sleep(1.1)
+        assert await status(served, "GET", "/v1/assistants", key) == 401
+        assert await status(served, "GET", "/v1/assistants", other) == 200
+
+
 async def test_a_caller_with_its_share_of_answers_is_told_to_wait(tmp_path: Path) -> None:
     slow = ScriptedEngine("again and " * 200, Play(delay=0.05))
     async with house(tmp_path, slow, share=1) as served:
@@ -97,6 +139,24 @@ async def test_a_caller_with_its_share_of_answers_is_told_to_wait(tmp_path: Path
         refused = await served.http.post("/v1/answers", json=ASK_PAIR, headers=STREAM)
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) >= 1
+
+
+async def test_what_an_app_brings_asks_for_a_key_too_but_for_its_pages(tmp_path: Path) -> None:
+    def router(_: Parts) -> APIRouter:
+        routes = APIRouter()
+        routes.add_api_route("/recommend", lambda: {"secret": 1})
+        routes.add_api_route("/hello/page", lambda: {"public": 1})
+        return routes
+
+    file = tmp_path / "keys.json"
+    key = add_key(file, "me")
+    served_by = Served(ASSISTANTS, (router,), ("/hello",))
+    async with house(tmp_path, served=served_by, keys_file=file) as served:
+        assert await status(served, "GET", "/recommend") == 401
+        assert await status(served, "GET", "/recommend", key) == 200
+        assert await status(served, "GET", "/hello/page") == 200
+        assert await status(served, "GET", "/metrics") == 401
+        assert await status(served, "GET", "/") == 200
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,6 @@ def test_checking_writes_nothing_into_the_database(tmp_path: Path) -> None:
         ("conversations", {"database_url": "nonsense"}, "LEAFSTREAM_DATABASE_URL is no URL"),
         ("conversations", {"database_url": "postgresql://127.0.0.1:9/x"}, "cannot be used"),
         ("answers", {"answers_url": "ftp://x"}, "LEAFSTREAM_ANSWERS_URL=ftp:"),
-        ("model", {"upstream": "http://127.0.0.1:9"}, "no upstream answers: http://127.0.0.1:9"),
         ("callers", {"host": "0.0.0.0"}, "would serve everybody who reaches it"),
         ("disk", {"cache_folder": Path("/proc/none")}, "cannot make the model cache"),
     ],
@@ -72,6 +71,12 @@ def test_what_is_wrong_is_a_problem_with_what_to_do(
     assert (found.level, says in found.sentence) == ("problem", True), found
     with pytest.raises(SetupError):
         refuse_fatal(target(tmp_path, **given))
+
+
+def test_upstreams_that_do_not_answer_are_a_problem(tmp_path: Path) -> None:
+    found = told("upstreams", target(tmp_path, upstream="http://127.0.0.1:9"))
+    assert found.level == "problem"
+    assert "no upstream answers: http://127.0.0.1:9" in found.sentence
 
 
 def test_a_model_that_is_still_to_be_fetched_is_a_warning(tmp_path: Path) -> None:

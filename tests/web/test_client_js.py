@@ -12,8 +12,8 @@ import pytest
 
 from leafstream.client import Client
 from leafstream.engines.scripted import Play, ScriptedEngine
-from leafstream.events import Finished
-from tests.house import house
+from leafstream.events import Finished, Started
+from tests.house import ASK_PAIR, house
 from tests.web.wire import wire
 
 HERE = Path(__file__).parent
@@ -55,6 +55,17 @@ async def test_an_answer_is_read_to_its_end(tmp_path: Path) -> None:
         told = await node("ask.mjs", served.url, "pair", "go")
     assert told["end"] == "finished"
     assert told["value"] == json.loads(LONG)
+
+
+async def test_nothing_follows_the_end_of_an_answer(tmp_path: Path) -> None:
+    async with house(tmp_path) as served:
+        events = await served.stream(ASK_PAIR)
+        started = events[0][1]
+        assert isinstance(started, Started)
+        told = await asyncio.wait_for(
+            node("follow.mjs", served.url, started.id, str(events[-1][0])), 10
+        )
+    assert told == {"numbers": [], "end": None, "error": "conflict"}
 
 
 async def test_a_refusal_tells_its_field(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ CHECKS = (
     Check("assistants", service.assistants, fatal=True),
     Check("grammars", service.grammars),
     Check("model", service.model, fatal=True),
+    Check("upstreams", service.upstreams),
     Check("chat template", service.template, fatal=True),
     Check("memory", service.memory, fatal=True),
     Check("conversations", service.database, fatal=True),

@@ -10,6 +10,7 @@ import httpx2
 
 from leafstream.checks.check import Finding, Target, ok, problem, warning
 from leafstream.engine_choice import DEFAULT_SLOTS
+from leafstream.engines.checkpoint import PREFIX
 from leafstream.engines.grammar import compile_grammar
 from leafstream.engines.llamacpp import (
     LlamaCppOptions,
@@ -58,10 +59,8 @@ def _served(target: Target) -> Served:
 def model(target: Target) -> Finding:
     """Whether the model is there, whole, and a model."""
     settings = target.settings
-    if settings.upstream is not None:
-        return _upstream(settings.upstream)
     if _is_elsewhere(settings):
-        return ok(settings.model)
+        return ok("what the upstream serves" if settings.upstream else settings.model)
     path = _path(settings)
     if path is None:
         return _to_fetch(settings)
@@ -71,10 +70,12 @@ def model(target: Target) -> Finding:
     return ok(f"{path.name}: {shape}, {size}, checked")
 
 
-def _upstream(urls: str) -> Finding:
+def upstreams(target: Target) -> Finding:
     """Whether the engines elsewhere answer; what they serve is found out by the start itself."""
     silent = []
-    listed = [url.strip() for url in urls.split(",") if url.strip()]
+    listed = [url.strip() for url in (target.settings.upstream or "").split(",") if url.strip()]
+    if not listed:
+        return ok("none")
     for url in listed:
         try:
             httpx2.get(url, timeout=5)
@@ -105,7 +106,7 @@ def _to_fetch(settings: Settings) -> Finding:
 
 def _is_elsewhere(settings: Settings) -> bool:
     """Whether the model is not a file that llama.cpp loads here."""
-    return settings.upstream is not None or settings.model.startswith("scripted:")
+    return settings.upstream is not None or settings.model.startswith(("scripted:", PREFIX))
 
 
 def _path(settings: Settings) -> Path | None:

@@ -29,6 +29,7 @@ from leafstream.pointer import Json
 MAX_RECONNECTS = 8
 POST_TRIES = 3
 RETRY_SECONDS = 0.2
+NO_CONTENT = 204
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -100,7 +101,7 @@ class Client:
         return Typed(self.ask(assistant, given, **options), type)
 
     async def follow(self, answer: str, after: int = 0) -> AsyncGenerator[Event, None]:
-        """The events of an answer after number `after`, to the terminal one."""
+        """The events of an answer after number `after`, to the terminal one; none after that."""
         async with aclosing(self._resumed(answer, after, None)) as events:
             async for event in events:
                 yield event
@@ -125,6 +126,8 @@ class Client:
             try:
                 if response is None:
                     response = await self._reopen(answer, after)
+                if response.status_code == NO_CONTENT:  # nothing follows: it ended there
+                    return
                 async for number, event in _events(response):
                     after, lost = number, 0
                     yield event

@@ -9,20 +9,19 @@ from typing import Annotated
 import typer
 
 URL = Annotated[
-    str,
+    str | None,
     typer.Option(
         envvar="LEAFSTREAM_URL",
-        help="The server to ask; without one there, a model is loaded here.",
+        help="The server to ask. Not given: the one on port 8000, else a model is loaded here.",
     ),
 ]
-HERE = "http://127.0.0.1:8000"
 
 
 def ask(
     context: typer.Context,
     assistant: Annotated[str, typer.Argument(help="The assistant's name.")],
     file: Annotated[Path | None, typer.Option(help="Python file that declares assistants.")] = None,
-    url: URL = HERE,
+    url: URL = None,
     max_tokens: Annotated[int | None, typer.Option(help="The longest answer, in tokens.")] = None,
     seed: Annotated[int | None, typer.Option(help="For the same answer again.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
@@ -37,7 +36,7 @@ def ask(
 def chat(
     assistant: Annotated[str, typer.Argument(help="A plain-text assistant.")] = "chat",
     file: Annotated[Path | None, typer.Option(help="Python file that declares assistants.")] = None,
-    url: URL = HERE,
+    url: URL = None,
 ) -> None:
     """Hold a conversation in the terminal."""
     from leafstream.terminal import Options, hold_conversation  # noqa: PLC0415

@@ -90,16 +90,25 @@ def restart(name: NAME = MAIN, config: CONFIG = None) -> None:
     typer.echo(f"{name} is ready at {state.url}")
 
 
-def down(name: NAME = MAIN, config: CONFIG = None) -> None:
-    """End an instance; open answers get their last event first."""
+def down(
+    name: NAME = MAIN,
+    config: CONFIG = None,
+    forget: Annotated[
+        bool, typer.Option("--forget", help="Remove what is kept of it too, its log with it.")
+    ] = False,
+) -> None:
+    """End an instance; answers may end first, and what is left goes on at the next start."""
     from leafstream.instances import control, view  # noqa: PLC0415
     from leafstream.instances.instance import Instance  # noqa: PLC0415
     from leafstream.settings import read_settings  # noqa: PLC0415
 
     instance = Instance(read_settings(config).state, name)
-    with view.waiting(instance, "stopping") as told:
-        control.stop(instance, told)
-    typer.echo(f"{name} is down")
+    if not forget or instance.is_running():
+        with view.waiting(instance, "stopping") as told:
+            control.stop(instance, told)
+    if forget:
+        instance.forget()
+    typer.echo(f"{name} is {'forgotten' if forget else 'down'}")
 
 
 def unit(

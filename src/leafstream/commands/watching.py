@@ -6,11 +6,11 @@ from typing import Annotated
 
 import typer
 
-from leafstream.commands.asking import HERE, URL
+HERE = "http://127.0.0.1:8000"
 
 
 def top(
-    url: URL = HERE,
+    url: Annotated[str, typer.Option(envvar="LEAFSTREAM_URL", help="The server to watch.")] = HERE,
     interval: Annotated[float, typer.Option(min=0.1, help="Seconds between two looks.")] = 1.0,
     key: Annotated[
         str | None, typer.Option(envvar="LEAFSTREAM_KEY", help="A key that may read metrics.")

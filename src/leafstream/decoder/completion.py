@@ -27,6 +27,7 @@ class Oracle:
         self._exclusive: dict[Node, bool] = {}
         self._whole: dict[Node, jsonschema_rs.Draft202012Validator] = {}
         self._partly: dict[Node, jsonschema_rs.Draft202012Validator] = {}
+        self._unique = jsonschema_rs.Draft202012Validator({"uniqueItems": True})
 
     def is_valid(self, node: Node, value: Json) -> bool:
         known = self._whole.get(node)
@@ -53,11 +54,11 @@ class Oracle:
 
     def are_unique(self, items: list[Json]) -> bool:
         """Whether no two of `items` are equal, as JSON Schema compares."""
-        return jsonschema_rs.Draft202012Validator({"uniqueItems": True}).is_valid(items)
+        return self._unique.is_valid(items)
 
     def _compiled(self, raw: dict[str, Any]) -> jsonschema_rs.Draft202012Validator:
-        if "$defs" in self._schema.source:
-            raw = {**raw, "$defs": self._schema.source["$defs"]}
+        named = self._schema.named(raw)
+        raw = {**raw, "$defs": named} if named else raw
         return jsonschema_rs.Draft202012Validator(raw, validate_formats=True)
 
 

@@ -8,6 +8,7 @@ from fractions import Fraction
 from itertools import chain, count, islice
 from typing import Any
 
+from leafstream.bounds import MAX_ANSWER_CHARS
 from leafstream.decoder.completion import Completion, Oracle
 from leafstream.errors import UnsupportedSchema
 from leafstream.pointer import Json
@@ -52,7 +53,9 @@ def least(schema: Schema) -> str:
     try:
         value = Least(schema, oracle, Completion(oracle)).value(schema.root)
     except Unbuildable:
-        raise UnsupportedSchema("no value was found that this schema allows") from None
+        raise UnsupportedSchema(
+            f"no value of at most {MAX_ANSWER_CHARS} characters was found that this schema allows"
+        ) from None
     return dump(value)
 
 
@@ -64,6 +67,7 @@ class Least:
         self._oracle = oracle
         self._completion = completion
         self._known: dict[Node, Json] = {}
+        self._sizes: dict[Node, int] = {}
         self._open: dict[Node, None] = {}
         self._steps = 0
 
@@ -81,7 +85,10 @@ class Least:
             raise Unbuildable from None
         finally:
             del self._open[node]
-        self._known[node] = value
+        size = len(dump(value))
+        if size > MAX_ANSWER_CHARS:
+            raise Unbuildable
+        self._known[node], self._sizes[node] = value, size
         return value
 
     def values(self, node: Node) -> Iterator[Json]:
@@ -169,13 +176,18 @@ class Least:
 
     def more_items(self, node: Node, items: list[Json]) -> list[Json]:
         """What to append to `items` up to `minItems`. Raises Unbuildable."""
-        added: list[Json] = []
-        while len(items) + len(added) < node.raw.get("minItems", 0):
-            item = self._item(node, items + added)
-            if not item:
+        whole, left = list(items), MAX_ANSWER_CHARS
+        while len(whole) < node.raw.get("minItems", 0):
+            item = self._item(node, whole)
+            left -= self._size(node.item(len(whole)))
+            if not item or left < 0:
                 raise Unbuildable
-            added += item
-        return added
+            whole += item
+        return whole[len(items) :]
+
+    def _size(self, node: Node | None) -> int:
+        """The characters of the least value of a part that was made; 1 where that was another."""
+        return self._sizes.get(node, 1) if node is not None else 1
 
     def _item(self, node: Node, items: list[Json]) -> list[Json]:
         """One more item, where one may follow `items`."""
@@ -198,12 +210,16 @@ class Least:
         Raises Unbuildable.
         """
         added: dict[str, Json] = {}
+        left = MAX_ANSWER_CHARS
         for key in required(node):
             if key not in members:
                 inner = node.member(key)
                 if inner is None:
                     raise Unbuildable
                 added[key] = self.value(inner)
+                left -= len(key) + self._size(inner)
+                if left < 0:
+                    raise Unbuildable
         short = node.raw.get("minProperties", 0) - len(members) - len(added)
         if short > 0:
             for key in self._more_keys(node, {**members, **added}):
@@ -238,7 +254,8 @@ def required(node: Node) -> list[str]:
     """The required keys: the declared ones in their order, then the others."""
     keys = node.keys
     needed = set(node.required)
-    return [k for k in keys if k in needed] + [k for k in node.required if k not in keys]
+    declared = set(keys)
+    return [k for k in keys if k in needed] + [k for k in node.required if k not in declared]
 
 
 def _shortest_first(kinds: list[Iterator[Json]], first: Any) -> Iterator[Json]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from itertools import takewhile
 
 from leafstream.pointer import Json
 from leafstream.schema import TYPES, Node, Schema
@@ -15,15 +17,20 @@ class Words:
 
     def __init__(self, words: tuple[str, ...]) -> None:
         self.all = frozenset(words)
-        self.decided = tuple(filter(None, (self._decided(word) for word in self.all)))
+        self.decided = tuple(_decided(sorted(self.all)))
 
-    def _decided(self, word: str) -> str | None:
-        others = set(self.all - {word})
-        for end in range(1, len(word) + 1):
-            others = {other for other in others if other.startswith(word[:end])}
-            if not others:
-                return word[:end]
-        return None
+
+def _decided(words: list[str]) -> Iterator[str]:
+    """Of each of the sorted words its shortest beginning that no other has, where there is one."""
+    for before, word, after in zip(["", *words], words, [*words[1:], ""], strict=False):
+        size = max(_num_shared(before, word), _num_shared(word, after))
+        if size < len(word):
+            yield word[: size + 1]
+
+
+def _num_shared(left: str, right: str) -> int:
+    pairs = zip(left, right, strict=False)
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 class Spot:

@@ -95,7 +95,13 @@ def closed(raw: Any) -> Any:
     if "anyOf" in kept:
         kept.pop("oneOf", None)  # the same branches: a grammar cannot count how many match
     if isinstance(raw.get("properties"), dict) and "type" in raw:
-        kept["properties"] = {name: closed(sub) for name, sub in raw["properties"].items()}
+        others = closed(raw.get("additionalProperties", {}))
+        undeclared = dict.fromkeys(raw.get("required", ()), {} if others is True else others)
+        declared = {name: closed(sub) for name, sub in raw["properties"].items()}
+        kept["properties"] = {
+            **declared,
+            **{n: sub for n, sub in undeclared.items() if n not in declared},
+        }
         if "patternProperties" not in raw:
             kept.setdefault("additionalProperties", False)
     return _ending(kept) if kept.get("type") == "integer" else kept

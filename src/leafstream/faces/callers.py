@@ -11,15 +11,29 @@ from fastapi import Request
 from leafstream.errors import Forbidden, RateLimited, Unauthorized
 from leafstream.keys import Key, Keys, Scope
 
-GUARDED = ("/v1/", "/ai/", "/metrics")
-"""Where data is; the rest is pages, documents and health."""
+PUBLIC = frozenset(
+    ("/", "/client.js", "/healthz", "/readyz", "/openapi.json", "/docs", "/docs/oauth2-redirect")
+)
+PUBLIC_FOLDERS = ("/web/",)
+"""Pages, documents and health; all the rest is guarded, what an app brings too."""
 
 
 class Callers:
     """Decides about every request before a route sees it."""
 
-    def __init__(self, keys: Keys, origins: tuple[str, ...] = (), *, local: bool = True) -> None:
-        """`origins` are other sites whose pages may call; `local`: it listens on loopback only."""
+    def __init__(
+        self,
+        keys: Keys,
+        origins: tuple[str, ...] = (),
+        *,
+        local: bool = True,
+        public: tuple[str, ...] = (),
+    ) -> None:
+        """`origins` are other sites whose pages may call; `local`: it listens on loopback only.
+
+        Paths below `public` are an app's pages, which hold nobody's data.
+        """
+        self._public = (*PUBLIC_FOLDERS, *public)
         self._keys = keys
         self._origins = frozenset(origins)
         self._local = local
@@ -27,8 +41,8 @@ class Callers:
 
     async def admit(self, request: Request) -> None:
         """Raises Unauthorized, Forbidden or RateLimited; else the request knows its owner."""
-        path = request.url.path
-        if not path.startswith(GUARDED):
+        path = request.scope["path"]  # not request.url, of which the Host header is a part
+        if path in PUBLIC or path.startswith(self._public):
             return
         if not self._keys.are_on:
             self._check_site(request)

@@ -82,7 +82,7 @@ class Native:
         answer = await self._parts.runs.start(self._ask(asked, owner(request)), key)
         if _wants_stream(request):
             return self._stream(answer, 0)
-        response = await self._whole(answer, owner(request))
+        response = await self._whole(request, answer)
         response.headers["Leafstream-Answer"] = answer
         return response
 
@@ -116,11 +116,10 @@ class Native:
 
     async def follow(self, request: Request, answer: str, after: int | None) -> Response:
         await self._parts.runs.opening(answer, owner(request))
-        last = request.headers.get("last-event-id", "")
         if after is None:
-            if last and not (last.isascii() and last.isdigit()):
-                raise InvalidRequest("Last-Event-ID is not a number", param="Last-Event-ID")
-            after = int(last or 0)
+            after = _last_event_id(request)
+        if after and await self._parts.is_over(answer, after):
+            return Response(status_code=204)  # the one status at which EventSource stops
         return self._stream(answer, after)
 
     def _stream(self, answer: str, after: int) -> Response:
@@ -128,16 +127,17 @@ class Native:
         response.headers["Leafstream-Answer"] = answer
         return response
 
-    async def _whole(self, answer: str, by: str) -> Response:
+    async def _whole(self, request: Request, answer: str) -> Response:
         """Waits for the end; a failed answer has the status it would have had before it began."""
-        async for batch in self._parts.read(answer):
-            last = batch[-1].event
+        last = await self._parts.last(answer, request)
+        if last is None:
+            return Response(status_code=499)  # nobody reads it
         if isinstance(last, Failed):
             error = envelope(last.code, last.message, None, id=answer, **last.details)
             return answer_json(error, last.status)
         if isinstance(last, Cancelled):
             raise Conflict(f"the answer was cancelled: {last.reason}")
-        return answer_json(await self.state(answer, by))
+        return answer_json(await self.state(answer, owner(request)))
 
     async def state(self, answer: str, by: str) -> dict[str, Any]:
         """What GET /v1/answers/{id} shows: the state, the value so far, and how it ended."""
@@ -179,6 +179,9 @@ class Native:
         }
 
 
+LARGEST_NUMBER = 2**53 - 1
+"""Of an event: what JavaScript and every database can count to."""
+
 _ERROR = {"description": 'Refused: {"error": {"code", "message", "param"}}'}
 _REFUSALS: dict[int | str, dict[str, Any]] = dict.fromkeys((400, 404, 409, 413, 422, 503), _ERROR)
 
@@ -201,9 +204,14 @@ def router(parts: Parts) -> APIRouter:
 
     @routes.get("/answers/{answer}/events")
     async def follow(
-        request: Request, answer: str, after: Annotated[int | None, Query(ge=0)] = None
+        request: Request,
+        answer: str,
+        after: Annotated[int | None, Query(ge=0, le=LARGEST_NUMBER)] = None,
     ) -> Response:
-        """Replay an answer's events after a number and follow it to its end."""
+        """Replay an answer's events after a number and follow it to its end.
+
+        204 where nothing follows: the answer ended there.
+        """
         return await native.follow(request, answer, after)
 
     @routes.post("/answers/{answer}/cancel")
@@ -222,6 +230,16 @@ def router(parts: Parts) -> APIRouter:
         return answer_json(native.describe(name))
 
     return routes
+
+
+def _last_event_id(request: Request) -> int:
+    """Raises InvalidRequest where it is no number of an event."""
+    given = request.headers.get("last-event-id", "") or "0"
+    digits = given if given.isascii() and given.isdigit() else ""
+    # Its length first: Python refuses to read a number of thousands of digits.
+    if not digits or len(digits) > len(str(LARGEST_NUMBER)) or int(digits) > LARGEST_NUMBER:
+        raise InvalidRequest("Last-Event-ID is not a number of an event", param="Last-Event-ID")
+    return int(digits)
 
 
 def _wants_stream(request: Request) -> bool:

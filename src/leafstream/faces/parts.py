@@ -63,7 +63,18 @@ class Parts(msgspec.Struct, frozen=True):
                 last = batch[-1].event
                 if isinstance(last, Terminal):
                     return last
-        raise Interrupted(f"this server is stopping; the answer {answer!r} goes on without it")
+        raise Interrupted(
+            f"this server is stopping; the answer {answer!r} goes on without it",
+            details={"id": answer},
+        )
+
+    async def is_over(self, answer: str, after: int) -> bool:
+        """Whether nothing follows a number any more: the answer ended there."""
+        async with aclosing(self.log.read(answer, after, idle=0)) as batches:
+            async for _ in batches:
+                return False
+        # A log that lets its readers go looks the same, though its answers go on.
+        return not self.runs.draining
 
     def stream(
         self, answer: str, after: int = 0, write: sse.Write = sse.native
@@ -84,9 +95,13 @@ async def _gone(request: Request) -> None:
 
 
 class Face(msgspec.Struct, frozen=True):
-    """Routes that an app brings with its assistants: a module-level value of its file."""
+    """Routes that an app brings with its assistants: a module-level value of its file.
+
+    Where keys are on, they are asked for everywhere but below the paths that are `public`.
+    """
 
     router: Callable[[Parts], APIRouter]
+    public: tuple[str, ...] = ()
 
 
 def owner(request: Request) -> str:

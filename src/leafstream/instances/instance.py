@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import shutil
 import time
 from pathlib import Path
 from typing import Literal
@@ -136,6 +137,12 @@ class Instance:
     def _others(self) -> str:
         names = ", ".join(other.name for other in instances(self.root))
         return f"there are: {names}" if names else "`leafstream up` starts one"
+
+    def forget(self) -> None:
+        """Remove what is kept of an instance that does not run. Raises NotFound."""
+        if not self.folder.is_dir():
+            raise NotFound(f"there is no instance {self.name!r}; {self._others()}")
+        shutil.rmtree(self.folder)
 
     def is_running(self) -> bool:
         """Whether a process holds the lock."""

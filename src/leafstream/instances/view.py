@@ -16,6 +16,7 @@ from rich.table import Table
 from leafstream.instances.control import Told
 from leafstream.instances.instance import Instance
 from leafstream.instances.logfile import Following, last_lines
+from leafstream.reporting import print_table
 
 FOLLOW_SECONDS = 0.1
 COLUMNS = ("name", "state", "url", "pid", "since", "starts", "crashes", "last trouble")
@@ -76,7 +77,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
         pid = str(row["server"] or "")
         since = ago(time.time() - row["since"])
         table.add_row(row["name"], row["state"], row["url"], pid, since, *numbers, row["trouble"])
-    Console(highlight=False).print(table)
+    print_table(table)
 
 
 def ago(seconds: float) -> str:

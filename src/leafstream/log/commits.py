@@ -65,7 +65,7 @@ class Commits:
         self._num_collected = 0
         self._writers: deque[asyncio.Future[None]] = deque()
         self._in_flight: set[str] = set()
-        self._owed: list[Write] = []
+        self._owed: list[tuple[Claim, Failed]] = []
         self._dirty = asyncio.Event()
         self._flushed = asyncio.Event()
 
@@ -77,8 +77,9 @@ class Commits:
         Waits while too much is collected. Raises Fenced where the claim is no longer good.
         """
         answer = claim.answer
-        tail = self._tails[answer]
-        _check(tail)
+        tail = self._tail(answer)
+        if tail.is_closed:  # its end was said: whoever comes later has nothing to add
+            return
         collected = self._collected.get(answer)
         if collected is None:
             if self._num_collected >= MAX_OF_ALL:
@@ -88,10 +89,18 @@ class Commits:
             collected.pieces.append(piece)
         if events:
             collected.events.extend(events)
+            tail.is_closed = is_terminal(events[-1])
             self._num_collected += len(events)
             self._dirty.set()
             if len(collected.events) >= MAX_OF_ONE:
                 await self._next_flush()
+
+    def _tail(self, answer: str) -> Tail:
+        tail = self._tails.get(answer)
+        if tail is None or tail.fenced is not None:
+            reason = None if tail is None else tail.fenced
+            raise Fenced(reason or f"the answer {answer!r} is written by another process")
+        return tail
 
     async def _turn(self) -> None:
         """Wait until the flush has room; first come, first served."""
@@ -118,7 +127,7 @@ class Commits:
         """Wait until all that was appended is durable. Raises Fenced."""
         while self._has_news(claim.answer):
             await self._next_flush()
-        _check(self._tails[claim.answer])
+        self._tail(claim.answer)
 
     async def drained(self) -> None:
         """Wait until everything that was said is durable."""
@@ -163,22 +172,36 @@ class Commits:
                 self._dirty.set()
 
     async def _commit(self, collected: list[_Collected]) -> None:
+        await self._pay()
+        if not collected:
+            return
         records = [_record(item) for item in collected]
         writes = [_write(i.claim, record) for i, record in zip(collected, records, strict=True)]
         try:
-            outcomes = await self._write([*writes, *self._owed])
+            outcomes = await self._write(writes)
         except LogUnavailable as error:
             self._give_up(collected, error)
             return
-        self._owed.clear()
-        for item, record, outcome in zip(collected, records, outcomes, strict=False):
+        for item, record, outcome in zip(collected, records, outcomes, strict=True):
             self._written(item, record, outcome)
+
+    async def _pay(self) -> None:
+        """Write the ends that the storage is owed, where it is back."""
+        try:
+            while self._owed:
+                claim, failed = self._owed[0]
+                # What was given up may have arrived all the same: the end comes after it.
+                head = await self._storage.head(claim.answer)
+                if head is not None and not head.ended and head.epoch == claim.epoch:
+                    await self._storage.write([_write(claim, Record(head.last + 1, [failed], []))])
+                self._owed.pop(0)
+        except LogUnavailable:
+            asyncio.get_running_loop().call_later(OWED_SECONDS, self._dirty.set)
 
     async def _write(self, writes: list[Write]) -> list[Outcome]:
         """One write, tried again while the storage is away and patience lasts."""
-        patience = self._patience if len(writes) > len(self._owed) else 0
-        deadline = asyncio.get_running_loop().time() + patience
-        is_told = patience == 0
+        deadline = asyncio.get_running_loop().time() + self._patience
+        is_told = False
         while True:
             try:
                 return await self._storage.write(writes)
@@ -196,6 +219,7 @@ class Commits:
             tail.fenced = f"the answer {item.claim.answer!r} is written by another process"
             tail.mine = False
             tail.wake()
+            self._tails.have_foreign.set()
             return
         tail.cancel_wanted |= outcome == "cancel"
         tail.grow(record.events)
@@ -203,19 +227,13 @@ class Commits:
 
     def _give_up(self, collected: list[_Collected], error: LogUnavailable) -> None:
         """End these answers in memory; the storage is owed their ends until it is back."""
-        if collected:
-            logger.error("the log gives up on %d answers: %s", len(collected), error.message)
+        logger.error("the log gives up on %d answers: %s", len(collected), error.message)
         failed = Failed(error.code, error.status, error.message, error.retryable)
         for item in collected:
-            self._owed.append(_write(item.claim, Record(item.tail.last + 1, [failed], [])))
+            self._owed.append((item.claim, failed))
             item.tail.grow([failed])
             item.tail.fenced = error.message
         asyncio.get_running_loop().call_later(OWED_SECONDS, self._dirty.set)
-
-
-def _check(tail: Tail) -> None:
-    if tail.fenced is not None:
-        raise Fenced(tail.fenced)
 
 
 def _record(item: _Collected) -> Record:

@@ -14,11 +14,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import suppress
 
 from leafstream.errors import Conflict, LogUnavailable, NotFound
 from leafstream.events import Event
 from leafstream.log.commits import RETRY_SECONDS, Claim, Commits
-from leafstream.log.records import Batch, Opening, merged
+from leafstream.log.records import Batch, Opening, Record, merged
 from leafstream.log.storage import Head, Retention, Storage
 from leafstream.log.tail import Tail, Tails
 from leafstream.piece import Piece
@@ -34,9 +35,9 @@ class Log:
 
     def __init__(self, storage: Storage, patience: float = 30.0) -> None:
         self._storage = storage
+        self._patience = patience
         self._tails = Tails()
         self._commits = Commits(storage, self._tails, patience)
-        self._foreign = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
 
@@ -66,7 +67,8 @@ class Log:
         """Flush what is collected, let the lease go, and stop."""
         if self._tasks:
             await self._commits.drained()
-            await self._storage.release()
+            with suppress(LogUnavailable):  # then the lease runs out by itself
+                await self._storage.release()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -83,11 +85,17 @@ class Log:
         kept = await self._storage.create(opening)
         if kept.id == opening.id:
             self._tails[opening.id] = Tail(0, ended=False, mine=True)
-        elif kept.ask.fingerprint() != opening.ask.fingerprint():
-            raise Conflict(
-                "this Idempotency-Key was used for another request", param="Idempotency-Key"
-            )
+        else:
+            _check_same(kept, opening)
         return Claim(kept.id)
+
+    async def earlier(self, opening: Opening) -> str | None:
+        """The answer that is kept under the opening's key already. Raises Conflict as `open`."""
+        kept = await self._storage.earlier(opening.ask.owner, opening.key or "")
+        if kept is None:
+            return None
+        _check_same(kept, opening)
+        return kept.id
 
     async def append(
         self, claim: Claim, events: Sequence[Event], piece: Piece | None = None
@@ -146,11 +154,18 @@ class Log:
             # Another reader may have come first while the storage was asked.
             tail = self._tails.setdefault(answer, Tail(head.last, ended=head.ended, mine=False))
             if not tail.mine and not tail.ended:
-                # What was written between the two looks would otherwise go unnoticed.
-                await self._catch_up(answer, tail)
-                self._foreign.set()
+                await self._look_again(answer, tail)
             return tail
         return self._tails[answer]
+
+    async def _look_again(self, answer: str, tail: Tail) -> None:
+        """What was written between the two looks would otherwise go unnoticed."""
+        try:
+            await self._catch_up(answer, tail)
+        except BaseException:
+            self._tails.drop_idle(answer)
+            raise
+        self._tails.have_foreign.set()
 
     async def _stored(self, answer: str, after: int) -> Batch:
         """What the storage has after a number, a bounded part of it."""
@@ -173,9 +188,20 @@ class Log:
 
     async def history(self, answer: str) -> tuple[list[Event], list[Piece]]:
         """All events so far and the raw text they came from."""
-        records = await self._storage.records(answer)
+        records = await self._patiently(answer)
         events = [event for record in records for event in record.events]
         return events, [piece for record in records for piece in record.pieces]
+
+    async def _patiently(self, answer: str) -> list[Record]:
+        """All records, asked for again while the storage is away and patience lasts."""
+        deadline = asyncio.get_running_loop().time() + self._patience
+        while True:
+            try:
+                return await self._storage.records(answer)
+            except LogUnavailable:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS)
 
     async def _head(self, answer: str) -> Head:
         head = await self._storage.head(answer)
@@ -235,18 +261,26 @@ class Log:
     async def _follow_always(self) -> None:
         """Keep the tails of answers that other processes write up to date."""
         while True:
-            await self._foreign.wait()
+            await self._tails.have_foreign.wait()
             try:
                 grown = await self._storage.grown()
                 foreign = self._tails.foreign()
                 if not foreign:
-                    self._foreign.clear()
+                    self._tails.have_foreign.clear()
                 for answer in foreign if grown is None else foreign.keys() & set(grown):
                     await self._catch_up(answer, foreign[answer])
             except LogUnavailable as error:
                 logger.warning("the log waits for its storage: %s", error.message)
                 await asyncio.sleep(RETRY_SECONDS)
+            except Exception:  # no surprise may leave every reader of other processes waiting
+                logger.exception("following other processes failed")
+                await asyncio.sleep(1)
 
     async def _catch_up(self, answer: str, tail: Tail) -> None:
         for record in await self._storage.records(answer, tail.last):
             tail.grow(record.events[max(0, tail.last + 1 - record.first) :])
+
+
+def _check_same(kept: Opening, opening: Opening) -> None:
+    if kept.ask.fingerprint() != opening.ask.fingerprint():
+        raise Conflict("this Idempotency-Key was used for another request", param="Idempotency-Key")

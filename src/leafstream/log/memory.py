@@ -75,6 +75,10 @@ class MemoryStorage:
         found = [(last, body) for last, body in kept.records if last > after]
         return [decode_record(last, body) for last, body in found[:limit]]
 
+    async def earlier(self, owner: str, key: str) -> Opening | None:
+        answer = self._keys.get((owner, key))
+        return None if answer is None else self._answers[answer].opening
+
     async def claim(self, answer: str) -> int | None:  # noqa: ARG002
         return None
 

@@ -25,6 +25,7 @@ from leafstream.log.storage import Head, Outcome, Retention, Write
 LEASE_MS = 3000
 RENEW_SECONDS = 0.7
 NEWS_SECONDS = 1.0
+CONNECTIONS = 16
 _SCRIPTS = ("create", "write", "claim", "forget")
 
 
@@ -48,10 +49,16 @@ class RedisStorage:
     async def open(cls, url: str, prefix: str = "leafstream:") -> RedisStorage:
         """Connect and take a lease. Raises SetupError with what to do."""
         try:
-            client = redis.asyncio.Redis.from_url(
-                url, socket_timeout=10, socket_connect_timeout=5, health_check_interval=15
+            # Who finds all connections busy waits for one, as for any other part of the server.
+            pool = redis.asyncio.BlockingConnectionPool.from_url(
+                url,
+                max_connections=CONNECTIONS,
+                timeout=20,
+                socket_timeout=10,
+                socket_connect_timeout=5,
+                health_check_interval=15,
             )
-            storage = cls(client, prefix)
+            storage = cls(redis.asyncio.Redis.from_pool(pool), prefix)
             await storage._renew()
         except (RedisError, OSError, ValueError, LogUnavailable) as error:
             raise SetupError(
@@ -115,6 +122,12 @@ class RedisStorage:
             )
         return [decode_record(int(name.split(b"-")[0]), body[b"b"]) for name, body in found]
 
+    async def earlier(self, owner: str, key: str) -> Opening | None:
+        async with _errors():
+            answer = await self._redis.hget(self._key("keys"), f"{owner}:{key}")
+        head = None if answer is None else await self.head(answer.decode())
+        return None if head is None else head.opening
+
     async def claim(self, answer: str) -> int | None:
         epoch = await self._run("claim", answer, self._name)
         return int(epoch) or None
@@ -135,6 +148,7 @@ class RedisStorage:
                 await self._redis.exists(self._key("holder", holder.decode())) for holder in holders
             ]
         dead = {holder for holder, is_alive in zip(holders, alive, strict=True) if not is_alive}
+        dead.add(self._name.encode())
         return [answer.decode() for answer, holder in held.items() if holder in dead]
 
     async def unfinished(self, conversation: str) -> list[str]:
@@ -175,9 +189,8 @@ class RedisStorage:
     async def grown(self) -> Collection[str] | None:
         async with _errors():
             if self._news is None:
-                news = self._redis.pubsub()
+                news = self._redis.pubsub(ignore_subscribe_messages=True)
                 await news.subscribe(self._key("news"))
-                await news.get_message(timeout=NEWS_SECONDS)  # that it is subscribed
                 self._news = news
                 return None
             try:

@@ -114,27 +114,32 @@ class SqliteStorage:
         )
         return [decode_record(last, body) for last, body in rows]
 
+    async def earlier(self, owner: str, key: str) -> Opening | None:
+        row = await self._reader.row(
+            "SELECT opening FROM answers WHERE owner = ? AND key = ?", owner, key
+        )
+        return None if row is None else decode_opening(row[0])
+
     async def claim(self, answer: str) -> int | None:
         row = await self._writer.row(
             "SELECT holder, epoch FROM answers WHERE id = ? AND ended IS NULL", answer
         )
-        if row is None or self._alive(row[0]):
+        if row is None or self._lives(row[0]):
             return None
         return await self._writer.run(lambda db: _claim(db, answer, row[1], self._name))
 
-    def _alive(self, holder: str) -> bool:
-        return holder == self._name or _Lock.is_held(self._holders / holder)
+    def _lives(self, holder: str) -> bool:
+        """Whether another process holds what this holder holds."""
+        return holder != self._name and _Lock.is_held(self._holders / holder)
 
     async def release(self) -> None:
         self._lock.release()
 
     async def orphans(self) -> list[str]:
         held = await self._reader.rows(
-            "SELECT holder, group_concat(id) FROM answers WHERE ended IS NULL AND holder != ?"
-            " GROUP BY holder",
-            self._name,
+            "SELECT holder, group_concat(id) FROM answers WHERE ended IS NULL GROUP BY holder"
         )
-        dead = [ids.split(",") for holder, ids in held if not self._alive(holder)]
+        dead = [ids.split(",") for holder, ids in held if not self._lives(holder)]
         return [answer for answers in dead for answer in answers]
 
     async def unfinished(self, conversation: str) -> list[str]:
@@ -163,7 +168,8 @@ class SqliteStorage:
 
     async def seen(self, answer: str, within: float) -> bool:
         row = await self._reader.row("SELECT seen FROM answers WHERE id = ?", answer)
-        return row is not None and row[0] is not None and time.monotonic() - row[0] < within
+        # A clock that began anew at a reboot is behind what it said before.
+        return row is not None and row[0] is not None and 0 <= time.monotonic() - row[0] < within
 
     async def grown(self) -> Collection[str] | None:
         deadline = time.monotonic() + NEWS_SECONDS
@@ -332,7 +338,7 @@ def _create(db: sqlite3.Connection, opening: Opening, holder: str) -> Opening:
 def _write(db: sqlite3.Connection, write: Write) -> Outcome:
     found = db.execute(
         "UPDATE answers SET last = ?, size = size + ?, ended = ?"
-        " WHERE id = ? AND epoch = ? AND last < ? RETURNING number, cancel",
+        " WHERE id = ? AND epoch = ? AND last < ? AND ended IS NULL RETURNING number, cancel",
         (
             write.last,
             len(write.body),

@@ -63,10 +63,14 @@ class Storage(Protocol):
         """The records that hold events after a number, in order, at most `limit` of them."""
         ...
 
-    async def claim(self, answer: str) -> int | None:
-        """The epoch under which this process now writes an unfinished answer whose holder is dead.
+    async def earlier(self, owner: str, key: str) -> Opening | None:
+        """What was opened under an owner's idempotency key."""
+        ...
 
-        None where it is over, gone, or its holder lives.
+    async def claim(self, answer: str) -> int | None:
+        """The epoch under which this process now writes an answer of `orphans`.
+
+        None where it is over, gone, or another holder lives.
         """
         ...
 
@@ -75,7 +79,7 @@ class Storage(Protocol):
         ...
 
     async def orphans(self) -> list[str]:
-        """Unfinished answers whose holder is dead."""
+        """Unfinished answers that no other living process holds; this one knows which it runs."""
         ...
 
     async def unfinished(self, conversation: str) -> list[str]:

@@ -16,7 +16,7 @@ class Tail:
     """Events up to number `last`, growing. `readers` counts who waits for them here.
 
     `fenced` says why the writer here may not write any more; `cancel_wanted` that another process
-    was asked for the answer's end.
+    was asked for the answer's end; `is_closed` that its end was said, be it durable or not yet.
     """
 
     def __init__(self, last: int, *, ended: bool, mine: bool) -> None:
@@ -26,6 +26,7 @@ class Tail:
         self.readers = 0
         self.fenced: str | None = None
         self.cancel_wanted = False
+        self.is_closed = False
         self._events: list[Event] = []
         self._shared: tuple[int, Batch] = (-1, Batch())
         self._waiting: set[asyncio.Future[None]] = set()
@@ -81,7 +82,14 @@ def _give_up(turn: asyncio.Future[None]) -> None:
 
 
 class Tails(dict[str, Tail]):
-    """The answers that are written or read in this process."""
+    """The answers that are written or read in this process.
+
+    `have_foreign` is set while there may be some that another process writes.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.have_foreign = asyncio.Event()
 
     @property
     def num_readers(self) -> int:

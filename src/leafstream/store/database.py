@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import logging
 import os
@@ -14,7 +15,7 @@ from urllib.parse import quote
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, event, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -36,12 +37,24 @@ async def open_engine(given: str) -> AsyncEngine:
     if url.get_backend_name() == "sqlite":
         event.listen(engine.sync_engine, "connect", _pragmas)
     try:
-        async with engine.begin() as connection:
-            await connection.run_sync(_migrate)
+        with _alone(url):
+            async with engine.begin() as connection:
+                await connection.run_sync(_migrate)
     except (SQLAlchemyError, OSError) as error:
         await engine.dispose()
         raise _unusable(url, error) from None
     return engine
+
+
+@contextmanager
+def _alone(url: URL) -> Iterator[None]:
+    """Keeps other processes from migrating the same SQLite file; PostgreSQL has a lock for that."""
+    if url.get_backend_name() != "sqlite" or url.database in (None, "", ":memory:"):
+        yield
+        return
+    with open(f"{url.database}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def _unusable(url: URL, error: SQLAlchemyError | OSError) -> SetupError:
@@ -85,6 +98,8 @@ def _pragmas(connection: Any, _: object) -> None:
 
 
 def _migrate(connection: Connection) -> None:
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('leafstream'))"))
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection

@@ -221,6 +221,7 @@ export class Answer {
       try {
         response ??= await this.#client.reopen(String(this.id), this.#after, this.#leave.signal);
         this.onconnection(true);
+        if (response.status === 204) return; // nothing follows: it ended there
         for await (const event of events(response, this.#leave.signal)) {
           if (event.number <= this.#after) continue;
           [this.#after, lost, since] = [event.number, 0, Date.now()];
@@ -245,6 +246,9 @@ export class Answer {
     for await (const _ of this);
     if (this.end?.kind === "failed") throw new LeafstreamError(this.end.message, this.end);
     if (this.end?.kind === "finished") return this.end.value;
+    if (!this.end && !this.#leave.signal.aborted) {
+      throw new LeafstreamError(`the answer ended before event ${this.#after + 1}`, { code: "conflict" });
+    }
     throw new LeafstreamError("the answer was cancelled", { code: "cancelled" });
   }
 

@@ -107,6 +107,24 @@ async def test_base_info_starts_the_session_anew(tmp_path: Path) -> None:
         assert await category(served, "원래 걸로 돌아가 줘") == "UPCYCLING"
 
 
+@pytest.mark.parametrize("path", [BASE_INFO, FREE_TEXT])
+async def test_a_refused_question_begins_no_session_and_leaves_the_one_before(
+    tmp_path: Path, path: str
+) -> None:
+    engine = ScriptedEngine(ANSWER, Play(context_window=4096))
+    async with chatbot(tmp_path, engine) as served:
+        await told(served.http, BASE_INFO, {**SOMEBODY, "category": "비건"})
+        before = (await served.http.get("/v1/conversations")).json()["data"]
+        served.app.runs.draining = True
+        for session in ("s1", "s2"):
+            given = {**SOMEBODY, "sessionId": session, "message": "텀블러 챌린지를 추천해 주세요"}
+            refused = await served.http.get(path, params=given)
+            assert refused.status_code == 503
+        served.app.runs.draining = False
+        assert (await served.http.get("/v1/conversations")).json()["data"] == before
+        assert await category(served, "다른 거 추천해 주세요") == "VEGAN"
+
+
 async def test_a_session_outlives_the_process(tmp_path: Path) -> None:
     async with chatbot(tmp_path) as served:
         await told(served.http, BASE_INFO, {**SOMEBODY, "category": "비건"})

@@ -8,4 +8,4 @@ from leafstream.faces.parts import Face
 
 __all__ = ["face", "leafresh"]
 
-face = Face(router)
+face = Face(router, public=("/leafresh",))

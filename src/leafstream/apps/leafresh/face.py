@@ -73,7 +73,11 @@ class Chatbot:
             sources=[msgspec.to_builtins(text) for text in found[:NUM_SHOWN]],
             face={NAME: category.code},
         )
-        answer = await self._parts.runs.start(ask)
+        try:
+            answer = await self._parts.runs.start(ask)
+        except LeafstreamError:
+            await self._sessions.take_back(session)
+            raise
         return self._stream(Place(answer, 0), ask)
 
     async def resume(self, request: Request, last_event_id: str) -> Response:

@@ -18,11 +18,15 @@ from leafstream.store.conversations import Conversation, Conversations
 
 
 class Session(msgspec.Struct, frozen=True):
-    """`first` is the category that it began with, `current` the one that holds now."""
+    """`first` is the category that it began with, `current` the one that holds now.
+
+    One that `is_new` has no question yet.
+    """
 
     conversation: str
     first: Category
     current: Category
+    is_new: bool = False
 
     def wanted(self, reading: Reading) -> Category:
         """The category that holds after a message."""
@@ -50,12 +54,17 @@ class Sessions:
         made = await self._store.create(
             NAME, owner=caller.owner, session=caller.key, metadata=noted
         )
-        return Session(made.id, category, category)
+        return Session(made.id, category, category, is_new=True)
 
     async def find(self, caller: Caller) -> Session:
         """The caller's session; one that is not known begins with 제로웨이스트."""
         found = await self._store.newest(caller.key, owner=caller.owner)
         return await self.begin(caller, DEFAULT) if found is None else _session(found)
+
+    async def take_back(self, session: Session) -> None:
+        """Leave no trace of a session whose first question was refused: the one before holds."""
+        if session.is_new:
+            await self._store.delete(session.conversation)
 
     async def switch(self, session: Session, category: Category) -> None:
         """Make `category` the session's current one. Raises NotFound."""
