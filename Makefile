@@ -44,6 +44,7 @@ test: $(DEV_READY) ## set up, then lint, types and all tests
 bench: $(DEV_READY) ## measure beside other programs; writes bench/results/bench.json
 	test -x $(BENCH_VENV)/bin/pip || $(PYTHON) -m venv $(BENCH_VENV)
 	$(BENCH_VENV)/bin/pip install --quiet --disable-pip-version-check -r bench/requirements.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check jiter partial-json-parser
 	$(BIN)/python -m bench
 
 .PHONY: faults

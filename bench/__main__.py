@@ -76,6 +76,13 @@ def measured(names: list[str], console: Console) -> list[Row]:
     return rows
 
 
+def kept(measured_again: list[str]) -> list[Row]:
+    """The rows of earlier runs that this one did not measure."""
+    path = RESULTS / "bench.json"
+    earlier: list[Row] = json.loads(path.read_text()) if path.exists() else []
+    return [row for row in earlier if row["row"].partition(":")[0] not in measured_again]
+
+
 def shown(rows: list[Row]) -> Table:
     table = Table(*COLUMNS)
     for row in rows:
@@ -93,6 +100,7 @@ def main() -> None:
     rows = measured(only or list(PARTS), console)
     console.print(shown(rows))
     RESULTS.mkdir(exist_ok=True)
+    rows = [*(kept(only) if only else ()), *rows]
     told = json.dumps(rows, indent=1, ensure_ascii=False)
     (RESULTS / "bench.json").write_text(told + "\n")
     (RESULTS / "bench.svg").write_text(picture.drawn(rows))

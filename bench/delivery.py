@@ -25,7 +25,7 @@ from pathlib import Path
 import uvloop
 from tests.redis import free_port
 
-from bench.processes import Server, leafstream, pinned, started
+from bench.processes import BASELINES, ROOT, Server, leafstream, pinned, started
 from bench.rows import Row, at_least, at_most, beside
 from bench.words import prose
 
@@ -87,8 +87,8 @@ async def theirs(folder: Path, name: str) -> AsyncIterator[Server]:
     port = free_port()
     played = folder / "tokens.json"
     played.write_text(json.dumps(tokens()))
-    command = (sys.executable, "-m", f"bench.servers.{name}", str(port), str(played))
-    async with started(*command, port=port) as server:
+    command = (str(BASELINES), "-m", f"bench.servers.{name}", str(port), str(played))
+    async with started(*command, port=port, environment={"PYTHONPATH": str(ROOT)}) as server:
         yield server
 
 

@@ -25,10 +25,10 @@ from pathlib import Path
 import uvloop
 from tests.redis import free_port
 
-from bench.processes import Server, cores, leafstream, pinned, started
+from bench.processes import BASELINES, Server, cores, leafstream, pinned, started
 from bench.rows import Row, at_most, beside
 
-LITELLM = Path(__file__).parents[1] / ".venv-bench" / "bin" / "litellm"
+LITELLM = BASELINES.with_name("litellm")
 TOKENS, STREAMS = 1000, 50
 PACE, PACED_TOKENS = 40, 200
 REPEATS = 3

@@ -33,7 +33,7 @@ from leafstream.store.tables import conversations, turns
 
 LENGTHS = (250, 2_500, 25_000, 50_000)
 """Tokens of four characters."""
-REPEATS = 5
+REPEATS = 3
 MANY_CONVERSATIONS, FEW = 100_000, 100
 MANY_EVENTS, OF_RECORD, OF_ANSWER = 10_000_000, 100, 10_000
 FLAT = 1.2
@@ -78,7 +78,7 @@ async def lengths(folder: Path) -> list[Row]:
     async with leafstream(folder, free_port(), **settings(folder)) as server:
         await cost(server, 20, max_tokens=LENGTHS[0])
         costs = [
-            min([await cost(server, max(1, 10_000 // n), max_tokens=n) for _ in range(REPEATS)])
+            min([await cost(server, max(1, 100_000 // n), max_tokens=n) for _ in range(REPEATS)])
             for n in LENGTHS
         ]
     further = [

@@ -18,7 +18,7 @@ from bench.rows import Row, at_most
 from bench.words import prose
 
 OPEN, TOKENS = 1000, 2000
-AT_ONCE, WARM, ANSWERS = 50, 2000, 10_000
+AT_ONCE, WARM, ANSWERS = 50, 5000, 10_000
 GROWTH_KB = 0.1
 """Of an answer; less cannot be told from what the allocator does."""
 

@@ -9,6 +9,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+ROOT = Path(__file__).parents[1]
+BASELINES = ROOT / ".venv-bench" / "bin" / "python"
+"""The Python of the programs that leafstream is measured beside: `make bench` installs them."""
 TICKS = os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
 
