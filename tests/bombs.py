@@ -97,8 +97,9 @@ REFUSED: dict[str, tuple[Raw, str]] = {
         {"type": "object", "patternProperties": {f"^{n}": {} for n in range(3000)}},
         "'patternProperties' may be at most",
     ),
+    "many values": ({"enum": list(range(100_000))}, "'enum' may have at most"),
     "many required members": (
         {"type": "object", "required": [f"k{n}" for n in range(60_000)]},
-        "members are required",
+        "'required' may have at most",
     ),
 }

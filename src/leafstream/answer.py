@@ -30,12 +30,14 @@ BACKOFF_SECONDS = 0.2
 async def prepare(job: Job, engine: Engine) -> Prepared:
     """The prompt that fits and its plan. Raises InvalidRequest or EngineError."""
     refuse_unsupported(job.ask.sampling, engine.settings, engine.model)
-    needed = await engine.count(least(job.schema)) if job.schema else 1
+    # A caller's schema may take a while to look through: the others are served meanwhile.
+    shortest = await asyncio.to_thread(least, job.schema) if job.schema else ""
+    needed = await engine.count(shortest) if job.schema else 1
     budget = Budget(engine.context_window, job.ask.max_tokens, needed)
     budget.check_request()
     prompt, dropped = await _fitting(job, budget, engine)
     plan = budget.plan(prompt.num_tokens, dropped_turns=dropped, estimated=prompt.estimated)
-    landing = _landing(job.schema, plan, prompt) if job.ask.soft_landing else None
+    landing = await _landing(job.schema, plan, prompt) if job.ask.soft_landing else None
     if landing is None:
         return Prepared(prompt, plan, job.schema)
     plan = msgspec.structs.replace(plan, tightened=landing.tightened)
@@ -57,11 +59,12 @@ async def _fitting(job: Job, budget: Budget, engine: Engine) -> tuple[Prompt, in
     return prompt, steps[low]
 
 
-def _landing(schema: Schema | None, plan: Plan, prompt: Prompt) -> Landing | None:
+async def _landing(schema: Schema | None, plan: Plan, prompt: Prompt) -> Landing | None:
     if schema is None:
         return None
-    shortest = (least(schema), plan.min_tokens or 1)
-    return land(schema, Room(plan.max_tokens, _chars_per_token(prompt), shortest))
+    shortest = (await asyncio.to_thread(least, schema), plan.min_tokens or 1)
+    room = Room(plan.max_tokens, _chars_per_token(prompt), shortest)
+    return await asyncio.to_thread(land, schema, room)
 
 
 def _chars_per_token(prompt: Prompt) -> float:
@@ -86,7 +89,7 @@ async def prepare_again(job: Job, plan: Plan, engine: Engine) -> Prepared:
     """What `prepare` gave when the answer was begun, of which its plan was told."""
     messages = without_oldest(job.messages, plan.dropped_turns)
     prompt = await engine.prompt(messages, job.chat_template)
-    landing = _landing(job.schema, plan, prompt) if plan.tightened is not None else None
+    landing = await _landing(job.schema, plan, prompt) if plan.tightened is not None else None
     return Prepared(prompt, plan, landing.schema if landing is not None else job.schema)
 
 

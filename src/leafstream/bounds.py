@@ -32,8 +32,8 @@ def refuse_keyword(key: str, value: Any, path: str) -> None:
     """Raises UnsupportedSchema where a keyword asks for more than is served."""
     if key in _MOST and value > _MOST[key]:
         raise UnsupportedSchema(f"{key!r} may be at most {_MOST[key]}", param=path)
-    if key == "required" and len(value) > MAX_PARTS:
-        raise UnsupportedSchema(f"more than {MAX_PARTS} members are required", param=path)
+    if key in ("required", "enum") and len(value) > MAX_PARTS:
+        raise UnsupportedSchema(f"{key!r} may have at most {MAX_PARTS} entries", param=path)
     if key == "pattern" and isinstance(value, str) and len(value) > MAX_PATTERN:
         raise UnsupportedSchema(
             f"a pattern may be at most {MAX_PATTERN} characters long", param=path

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from itertools import takewhile
 
 from leafstream.pointer import Json
 from leafstream.schema import TYPES, Node, Schema
@@ -29,8 +28,12 @@ def _decided(words: list[str]) -> Iterator[str]:
 
 
 def _num_shared(left: str, right: str) -> int:
-    pairs = zip(left, right, strict=False)
-    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    size = 0
+    for mine, other in zip(left, right, strict=False):
+        if mine != other:
+            break
+        size += 1
+    return size
 
 
 class Spot:

@@ -255,7 +255,7 @@ class LlamaCppEngine:
         if not self._pieces:
             # Continuing at a token's border needs ids. They come with these only, at 0.3 ms each.
             payload["logprobs"] = 1
-        grammar = self._grammar_text(generation)
+        grammar = await asyncio.to_thread(self._grammar_text, generation)
         if grammar is not None:
             payload["grammar"] = grammar
         return payload

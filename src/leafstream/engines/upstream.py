@@ -218,7 +218,8 @@ class UpstreamEngine:
         if prefix.text and not prefix.tokens and self._vendor.exact and generation.prompt.tokens:
             prefix = msgspec.structs.replace(prefix, tokens=await self._counter.ids(prefix.text))
             generation = msgspec.structs.replace(generation, prefix=prefix)
-        asked = self._asked(generation, self._grammar_text(generation))
+        grammar = await asyncio.to_thread(self._grammar_text, generation)
+        asked = self._asked(generation, grammar)
         async with aclosing(self._attempts(asked, generation.key)) as chunks:
             async for chunk in chunks:
                 yield chunk
