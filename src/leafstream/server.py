@@ -9,8 +9,8 @@ import ipaddress
 import logging
 import os
 import socket
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 
 import uvicorn
 
@@ -20,7 +20,7 @@ from leafstream.errors import SetupError
 from leafstream.faces.callers import is_loopback
 from leafstream.log.choice import open_storage
 from leafstream.models.fetch import Progress
-from leafstream.notify import notify
+from leafstream.notify import notify, notify_ready
 from leafstream.reload import Reload
 from leafstream.served import Served
 from leafstream.settings import Settings
@@ -29,6 +29,10 @@ from leafstream.store.conversations import Conversations
 logger = logging.getLogger("leafstream.server")
 
 LISTEN_FD = "LEAFSTREAM_LISTEN_FD"
+PARENT = "LEAFSTREAM_PARENT"
+"""The process id that holds a worker's socket."""
+
+LOOK_SECONDS = 1.0
 
 
 class Server(uvicorn.Server):
@@ -44,7 +48,7 @@ class Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self._url is not None:
-            notify("READY=1", f"STATUS=serving at {self._url}", f"X_LEAFSTREAM_URL={self._url}")
+            notify_ready(self._url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         app = self.config.app
@@ -86,7 +90,7 @@ async def serve(
     with _listener(settings) as listener:
         app = await open_app(settings, served, progress)
         spare_collector()
-        url = _url(listener)
+        url = url_of(listener)
         config = uvicorn.Config(
             app,
             log_config=None,
@@ -96,13 +100,37 @@ async def serve(
         )
         names = ", ".join(served.assistants)
         logger.info("serving %s with %s at %s", names, app.engine.model, url)
-        async with reload or nullcontext():
-            await Server(config, url).serve([listener])
+        server = Server(config, url)
+        async with reload or nullcontext(), _ending_with_parent(server):
+            await server.serve([listener])
 
 
 def is_worker() -> bool:
     """Whether this process was started by another that holds the socket (workers.py)."""
     return LISTEN_FD in os.environ
+
+
+@asynccontextmanager
+async def _ending_with_parent(server: Server) -> AsyncIterator[None]:
+    """While the context is open a worker looks for its parent, and drains when that is gone."""
+    if not is_worker():
+        yield
+        return
+    looking = asyncio.create_task(_end_without(int(os.environ[PARENT]), server))
+    try:
+        yield
+    finally:
+        looking.cancel()
+        await asyncio.wait({looking})
+
+
+async def _end_without(parent: int, server: Server) -> None:
+    while True:
+        await asyncio.sleep(LOOK_SECONDS)
+        if os.getppid() != parent and server.started:
+            break
+    logger.warning("the process that started this worker is gone; it drains and ends")
+    server.should_exit = True
 
 
 def _listener(settings: Settings) -> socket.socket:
@@ -113,7 +141,8 @@ def _listener(settings: Settings) -> socket.socket:
     return socket.socket(fileno=int(shared))
 
 
-def _url(listener: socket.socket) -> str:
+def url_of(listener: socket.socket) -> str:
+    """Where a bound socket can be reached."""
     host, port = listener.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

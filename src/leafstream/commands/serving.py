@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -62,7 +61,7 @@ def serve(
 
 def _serve_with(workers: int, settings: Settings, source: str | None, config: Path | None) -> None:
     from leafstream.reporting import download_bar  # noqa: PLC0415
-    from leafstream.workers import Crew, serve_workers  # noqa: PLC0415
+    from leafstream.workers import Crew, run  # noqa: PLC0415
 
     given = {"HOST": settings.host, "PORT": str(settings.port), "MODEL": settings.model}
     flags = {f"LEAFSTREAM_{name}": value for name, value in given.items()}
@@ -70,4 +69,4 @@ def _serve_with(workers: int, settings: Settings, source: str | None, config: Pa
         flags["LEAFSTREAM_CONFIG"] = str(config.resolve())
     crew = Crew(workers, () if source is None else (source,), flags)
     with download_bar() as progress:
-        asyncio.run(serve_workers(settings, crew, progress))
+        run(settings, crew, progress)

@@ -11,11 +11,8 @@ import asyncio
 import contextlib
 import ctypes
 import os
-import shutil
 import signal
-import socket
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ import msgspec
 from leafstream.instances.instance import Instance, State
 from leafstream.instances.lines import Lines
 from leafstream.instances.logfile import LogFile
+from leafstream.notify import Notices
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 # A server that ran this long was healthy: the next crash is a new one.
@@ -67,7 +65,7 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGINT, self._wish_for, "stop")
         loop.add_signal_handler(signal.SIGHUP, self._wish_for, "restart")
         pause = FIRST_PAUSE
-        with _Notices() as notices:
+        with Notices() as notices:
             loop.add_reader(notices.fileno(), self._notice, notices)
             while True:
                 begun = time.monotonic()
@@ -89,7 +87,7 @@ class Supervisor:
         self._wish = "stop" if "stop" in (wish, self._wish) else wish
         self._woken.set()
 
-    async def _run_once(self, notices: _Notices) -> int:
+    async def _run_once(self, notices: Notices) -> int:
         """Start the server, log what it says, and wait for its end."""
         if self._wish == "stop":
             return 0
@@ -136,7 +134,7 @@ class Supervisor:
             if self._log.trouble != self._state.log_trouble:
                 self._set(log_trouble=self._log.trouble)
 
-    def _notice(self, notices: _Notices) -> None:
+    def _notice(self, notices: Notices) -> None:
         told = notices.take()
         if told.get("READY") == "1":
             self._was_ready = True
@@ -161,32 +159,6 @@ class Supervisor:
             changes["since"] = time.time()
         self._state = msgspec.structs.replace(self._state, **changes)
         self._instance.write(self._state)
-
-
-class _Notices:
-    """The socket on which a server says that it is ready, as systemd's."""
-
-    def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        # In a folder of its own: an instance's may be too deep for a socket's 107 bytes.
-        self._folder = Path(tempfile.mkdtemp(prefix="leafstream-"))
-        self.address = str(self._folder / "notify")
-
-    def __enter__(self) -> _Notices:
-        self._socket.bind(self.address)
-        self._socket.setblocking(False)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def fileno(self) -> int:
-        return self._socket.fileno()
-
-    def take(self) -> dict[str, str]:
-        lines = self._socket.recv(8192).decode(errors="replace").splitlines()
-        return dict(line.split("=", 1) for line in lines if "=" in line)
 
 
 def _told(code: int) -> str:
