@@ -177,7 +177,8 @@ async def test_a_worker_that_cannot_start_again_is_tried_until_what_it_needs_is_
 
 @pytest.mark.timeout(180)
 async def test_workers_drain_and_end_where_their_parent_was_killed(tmp_path: Path) -> None:
-    async with crew(tmp_path, scripted(tmp_path)) as (_, parent):
+    async with crew(tmp_path, scripted(tmp_path)) as (url, parent):
+        await until(lambda: (tmp_path / "crew.log").read_text().count(f"at {url}") == 2, 60)
         serving = children(parent, "serve")
         os.kill(parent, signal.SIGKILL)
         await until(lambda: not any(map(is_running, serving)), 10)
@@ -186,7 +187,8 @@ async def test_workers_drain_and_end_where_their_parent_was_killed(tmp_path: Pat
 
 @pytest.mark.timeout(180)
 async def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
-    async with crew(tmp_path, scripted(tmp_path)) as (_, parent):
+    async with crew(tmp_path, scripted(tmp_path)) as (url, parent):
+        await until(lambda: (tmp_path / "crew.log").read_text().count(f"at {url}") == 2, 60)
         serving = children(parent, "serve")
         os.kill(serving[0], signal.SIGSTOP)
     assert not any(map(is_running, serving))
@@ -239,3 +241,32 @@ async def test_who_started_the_crew_is_told_once_that_it_is_ready(tmp_path: Path
         told = [notices.take() for _ in range(3)]
     assert told[0] == {"READY": "1", "STATUS": f"serving at {url}", "X_LEAFSTREAM_URL": url}
     assert told[1:] == [{"STOPPING": "1"}, {}]
+
+
+@pytest.mark.timeout(60)
+async def test_a_signal_while_the_model_is_fetched_ends_the_crew(tmp_path: Path) -> None:
+    asked = asyncio.Event()
+
+    async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(say_nothing, "127.0.0.1", 0) as hub:
+        environment = {
+            **{name: value for name, value in os.environ.items() if "LEAFSTREAM" not in name},
+            "HF_ENDPOINT": f"http://127.0.0.1:{hub.sockets[0].getsockname()[1]}",
+            "LEAFSTREAM_MODEL": "hf:maker/slow/a.gguf",
+            "LEAFSTREAM_CACHE_FOLDER": str(tmp_path / "cache"),
+            "LEAFSTREAM_PORT": str(free_port()),
+        }
+        process = await asyncio.create_subprocess_exec(*SERVE, env=environment, cwd=tmp_path)
+        await asyncio.wait_for(asked.wait(), 40)
+        process.send_signal(signal.SIGTERM)
+        try:
+            async with asyncio.timeout(5):
+                assert await process.wait() == -signal.SIGTERM
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
