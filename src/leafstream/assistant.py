@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +21,10 @@ from leafstream.pointer import Json, join
 from leafstream.prompt import ChatTemplate
 from leafstream.sampling import Sampling
 from leafstream.schema import Schema
+
+MAX_INLINE = 256
+MAX_INLINE_BYTES = 32_768
+"""Longer schemas are parsed each time: kept, they would take the memory of many answers."""
 
 
 class TextInput(BaseModel):
@@ -109,6 +115,27 @@ class Assistant:
 def inline(schema: RawSchema, instructions: str = "") -> Assistant:
     """The assistant of a request that brings its own schema."""
     return Assistant(schema, instructions=instructions)
+
+
+class Inline:
+    """The assistants of requests that bring their own schema: for the same schema the same one."""
+
+    def __init__(self) -> None:
+        self._known: dict[bytes, Assistant] = {}
+
+    async def find(self, schema: RawSchema) -> Assistant:
+        """Parsed in a thread, as it may be long. Raises UnsupportedSchema."""
+        text = msgspec.json.encode(schema)
+        if len(text) > MAX_INLINE_BYTES:
+            return await asyncio.to_thread(inline, schema)
+        key = hashlib.sha256(text).digest()
+        assistant = self._known.pop(key, None)
+        if assistant is None:
+            assistant = await asyncio.to_thread(inline, schema)
+        self._known[key] = assistant
+        if len(self._known) > MAX_INLINE:
+            del self._known[next(iter(self._known))]  # the one that was asked for longest ago
+        return assistant
 
 
 def find(assistants: Mapping[str, Assistant], name: str) -> Assistant:

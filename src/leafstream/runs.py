@@ -20,7 +20,7 @@ from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 
 from leafstream.ask import Ask
-from leafstream.assistant import Assistant, find, inline
+from leafstream.assistant import Assistant, Inline, find
 from leafstream.draft import Job, failure
 from leafstream.engines.base import Engine
 from leafstream.errors import (
@@ -90,6 +90,7 @@ class Runs:
         self.model = engine.model
         self._log = log
         self._assistants = assistants
+        self.inline = Inline()
         self._limits = limits or Limits()
         self._slots = Slots(engine.slots, self._limits.queue)
         self._writer = Writer(engine, log, self._slots, conversations, self._limits)
@@ -121,7 +122,7 @@ class Runs:
         """
         if self.draining:
             raise Overloaded("this server is stopping; try again", retry_after=1)
-        job = self._job(new_id(), ask)
+        job = await self._job(new_id(), ask)
         opening = Opening(job.id, ask, time.time(), key)
         if key is not None and (earlier := await self._log.earlier(opening)) is not None:
             return earlier
@@ -144,8 +145,8 @@ class Runs:
         run.task = asyncio.create_task(self._see_to(run), name=f"end of {claim.answer}")
         self._watch(run)
 
-    def _job(self, answer: str, ask: Ask) -> Job:
-        assistant = Assistant() if ask.schema is None else inline(ask.schema)
+    async def _job(self, answer: str, ask: Ask) -> Job:
+        assistant = Assistant() if ask.schema is None else await self.inline.find(ask.schema)
         if ask.assistant is not None:
             assistant = find(self._assistants, ask.assistant)
         return Job(
@@ -232,7 +233,7 @@ class Runs:
         logger.info("answer %s is taken over", answer)
         self._slots.count(opening.ask.owner)
         try:
-            job = self._job(answer, opening.ask)
+            job = await self._job(answer, opening.ask)
             if time.time() - opening.created > self._limits.takeover:
                 raise Interrupted("the server stopped while this was written; ask again")
             work = self._writer.go_on(claim, job, opening.created)

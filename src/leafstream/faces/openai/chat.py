@@ -37,7 +37,9 @@ class Chat:
     async def complete(self, request: Request, key: str | None) -> Response:
         asked = await read_request(request, ChatRequest, CHAT, self._settings.max_body_bytes)
         asked.check_stream_options()
-        wanted = read_wanted(self._parts, asked.model, asked.response_format, "response_format")
+        wanted = await read_wanted(
+            self._parts, asked.model, asked.response_format, "response_format"
+        )
         ask = self._ask(asked, wanted, owner(request))
         answer = await self._parts.runs.start(ask, key)
         opening = await self._parts.log.opening(answer)

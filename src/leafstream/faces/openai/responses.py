@@ -37,7 +37,7 @@ class Responses:
         asked = await read_request(request, ResponsesRequest, RESPONSES, limit)
         asked.check()
         given = asked.text.format if asked.text else None
-        wanted = read_wanted(self._parts, asked.model, given, "text.format")
+        wanted = await read_wanted(self._parts, asked.model, given, "text.format")
         kept = await self._kept(asked, wanted, owner(request))
         answer = await self._parts.runs.start(self._ask(asked, wanted, kept, owner(request)), key)
         opening = await self._parts.log.opening(answer)

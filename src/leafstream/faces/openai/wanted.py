@@ -14,7 +14,6 @@ from leafstream.faces.openai.refusals import Unsupported
 from leafstream.faces.parts import Parts
 from leafstream.pointer import Json
 from leafstream.sampling import Sampling
-from leafstream.schema import Schema
 
 ANY_OBJECT: RawSchema = {"type": "object"}
 
@@ -40,7 +39,7 @@ class Wanted(msgspec.Struct, frozen=True):
     format: dict[str, Json]
 
 
-def read_wanted(parts: Parts, model: str, given: dict[str, Any] | None, param: str) -> Wanted:
+async def read_wanted(parts: Parts, model: str, given: dict[str, Any] | None, param: str) -> Wanted:
     """What `model` and the format at `param` ask for.
 
     Raises NotFound for a model that is not served and InvalidRequest for a format that is not.
@@ -61,7 +60,7 @@ def read_wanted(parts: Parts, model: str, given: dict[str, Any] | None, param: s
             raise InvalidRequest(f"{model!r} answers with its own type: leave it out", param=param)
         own: dict[str, Json] = {"type": "json_schema", "name": model, "strict": True}
         return _replace(base, format={**own, "schema": assistant.schema.source})
-    return base if given is None else _formatted(parts, base, given, param)
+    return base if given is None else await _formatted(parts, base, given, param)
 
 
 def served_models(parts: Parts) -> list[str]:
@@ -78,7 +77,7 @@ def _assistant(parts: Parts, model: str) -> Assistant:
     return parts.assistants[model]
 
 
-def _formatted(parts: Parts, base: Wanted, given: dict[str, Any], param: str) -> Wanted:
+async def _formatted(parts: Parts, base: Wanted, given: dict[str, Any], param: str) -> Wanted:
     kind = given.get("type")
     if kind == "text":
         return base
@@ -92,7 +91,7 @@ def _formatted(parts: Parts, base: Wanted, given: dict[str, Any], param: str) ->
         return _typed(base, ANY_OBJECT, {"type": kind})
     rest = {name: value for name, value in given.items() if name != "type"}
     named = _json_schema(rest, param)
-    _check(named.schema, param)
+    await _check(parts, named.schema, param)
     echoed: dict[str, Json] = {"type": kind, **msgspec.structs.asdict(named)}
     wanted = _typed(base, named.schema, echoed)
     return _replace(wanted, instructions=[*base.instructions, named.description or ""])
@@ -108,9 +107,9 @@ def _json_schema(given: Mapping[str, Any], param: str) -> JsonSchemaFormat:
         raise InvalidRequest(f"{param}: {error}", param=param) from None
 
 
-def _check(schema: RawSchema, param: str) -> None:
+async def _check(parts: Parts, schema: RawSchema, param: str) -> None:
     try:
-        Schema.parse(schema)
+        await parts.runs.inline.find(schema)
     except UnsupportedSchema as error:
         raise UnsupportedSchema(
             f"{param}: {error.message} (at {error.param or '/'})", param=param
