@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests import bombs
 from tests.house import ASK_PAIR, STREAM, house
 
 LONE_SURROGATE = b'{"assistant":"pair","input":{"message":"\\ud800"}}'
@@ -136,3 +138,31 @@ async def test_a_body_without_a_content_type_is_read_as_json(tmp_path: Path) -> 
             headers={"Content-Type": "application/x-www-form-urlencoded"},
         )
     assert response.status_code == 200
+
+
+async def test_no_small_schema_holds_up_the_server(tmp_path: Path) -> None:
+    async with house(tmp_path) as served:
+        for raw, sentence in bombs.REFUSED.values():
+            begun = time.perf_counter()
+            response = await served.http.post("/v1/answers", json={"input": "x", "schema": raw})
+            error = response.json()["error"]
+            assert time.perf_counter() - begun < 2, sentence
+            assert (response.status_code, error["code"]) == (422, "unsupported_schema")
+            assert sentence in error["message"]
+        for raw in bombs.SERVED.values():
+            begun = time.perf_counter()
+            response = await served.http.post("/v1/answers", json={"input": "x", "schema": raw})
+            assert time.perf_counter() - begun < 2
+            assert response.status_code in (200, 502)
+        assert (await served.http.post("/v1/answers", json=ASK_PAIR)).status_code == 200
+
+
+async def test_the_same_inline_schema_is_parsed_once(tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"title": {"type": "string"}}}
+    async with house(tmp_path) as served:
+        inline = served.app.runs.inline
+        first = await inline.find(schema)
+        assert await inline.find(dict(schema)) is first
+        for n in range(256):
+            await inline.find({"type": "array", "minItems": n})
+        assert await inline.find(schema) is not first
