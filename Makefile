@@ -38,7 +38,8 @@ test: $(DEV_READY) ## set up, then lint, types and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m tests.debian
-	$(BIN)/pytest -n 3 --dist loadfile
+	# What a busy machine made too late is asked once more; nothing else is.
+	$(BIN)/pytest -n 3 --dist loadfile --reruns 1 --only-rerun TimeoutError
 
 .PHONY: bench
 bench: $(DEV_READY) ## measure beside other programs; writes bench/results/bench.json

@@ -154,9 +154,11 @@ async def test_the_keyboard_is_enough(tmp_path: Path, browser: Browser) -> None:
         await page.keyboard.press("Tab")
         await expect(page.locator(".skip")).to_be_focused()
         await page.keyboard.press("Enter")
+        await expect(page.locator("#main")).to_be_focused()
         for value in ("city", "office", "vegan"):
             await page.keyboard.press("Tab")
             await page.keyboard.type(value)
+            await expect(page.locator(":focus")).to_have_value(value)
         outline = "getComputedStyle(document.activeElement).outlineStyle"
         assert await page.evaluate(outline) == "solid"
         await page.keyboard.press("Enter")
