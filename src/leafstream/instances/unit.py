@@ -13,7 +13,6 @@ UNIT = """\
 #   systemctl daemon-reload && systemctl enable --now leafstream
 [Unit]
 Description=leafstream: typed answers over SSE
-Documentation=https://pypi.org/project/leafstream/
 Wants=network-online.target
 After=network-online.target
 
