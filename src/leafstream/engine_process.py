@@ -15,6 +15,7 @@ import time
 
 from leafstream.engine_choice import llamacpp_model
 from leafstream.engines.llamacpp import Address, load_server, warm_up
+from leafstream.errors import SetupError
 from leafstream.models.gguf import read_header
 from leafstream.settings import adopt_variables, read_settings
 
@@ -35,4 +36,8 @@ def main(port: int, key: str) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), os.environ.pop(KEY))
+    try:
+        main(int(sys.argv[1]), os.environ.pop(KEY))
+    except SetupError as error:
+        sys.stderr.write(f"leafstream: {error.message}\n")
+        sys.exit(2)
