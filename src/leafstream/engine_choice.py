@@ -85,6 +85,7 @@ async def _upstream(settings: Settings, urls: str) -> Engine:
                 f"LEAFSTREAM_{name.upper()} has no effect with LEAFSTREAM_UPSTREAM: set it where "
                 "the model runs"
             )
+    _refuse_repeatable(settings, "it is the upstream's to be so: vLLM's VLLM_BATCH_INVARIANT=1")
     listed = tuple(url.strip() for url in urls.split(",") if url.strip())
     if not listed:
         raise SetupError("LEAFSTREAM_UPSTREAM names no URL; give http://host:port or unset it")
@@ -122,6 +123,7 @@ def _ignored(names: str) -> frozenset[str]:
 async def _transformers(settings: Settings, progress: Progress | None) -> Engine:
     """A model through transformers; its libraries are an extra."""
     require_extra()
+    _refuse_repeatable(settings, "its batches are as large as there are answers")
     spec = settings.model.removeprefix(PREFIX)
     cache = cache_folder(settings.cache_folder)
     folder = await asyncio.to_thread(
@@ -152,6 +154,13 @@ def _weights(settings: Settings) -> WeightOptions:
     )
 
 
+def _refuse_repeatable(settings: Settings, reason: str) -> None:
+    if settings.repeatable:
+        raise SetupError(
+            f"LEAFSTREAM_REPEATABLE has no effect here: {reason}; unset it, or use a GGUF model"
+        )
+
+
 def _refuse_unused(settings: Settings) -> None:
     """Raises SetupError for settings that only the transformers engine heeds."""
     for name in TRANSFORMERS_ONLY:
@@ -180,6 +189,7 @@ async def llamacpp_model(
         slots=settings.slots or DEFAULT_SLOTS,
         threads=settings.threads,
         chat_template=_template(settings.chat_template),
+        repeatable=settings.repeatable,
     )
     return path, options
 

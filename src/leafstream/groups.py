@@ -83,6 +83,11 @@ class Model(BaseModel):
     threads: int | None = Field(
         None, ge=1, le=1024, description="CPU threads; unset: all there are."
     )
+    repeatable: bool = Field(
+        False,
+        description="Compute token by token (llama.cpp): at temperature 0 the same text whatever "
+        "is written beside it and wherever it was taken over; slower, most of all long prompts.",
+    )
     chat_template: Path | None = Field(
         None, description="A Jinja file to use instead of the model's own chat template."
     )

@@ -139,10 +139,18 @@ def test_a_gpu_that_is_not_there_is_told(tiny_folder: Path) -> None:
         load(tiny_folder, WeightOptions(device="cuda"), USE)
 
 
-async def test_a_setting_of_another_engine_is_refused() -> None:
-    settings = Settings(_env_file=None, quant="nf4")  # type: ignore[call-arg]
-    with pytest.raises(SetupError, match="LEAFSTREAM_QUANT has no effect"):
-        await open_engine(settings)
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"quant": "nf4"},
+        {"repeatable": True, "model": "transformers:somewhere"},
+        {"repeatable": True, "upstream": "http://127.0.0.1:9"},
+    ],
+)
+async def test_a_setting_of_another_engine_is_refused(given: dict[str, Any]) -> None:
+    name = next(iter(given)).upper()
+    with pytest.raises(SetupError, match=f"LEAFSTREAM_{name} has no effect"):
+        await open_engine(Settings(_env_file=None, **given))  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("value", ["int4", "fp8"])
