@@ -39,7 +39,7 @@ test: $(DEV_READY) ## set up, then lint, types and all tests
 	$(BIN)/mypy
 	$(BIN)/python -m tests.debian
 	# What a busy machine made too late is asked once more; nothing else is.
-	$(BIN)/pytest -n 3 --dist loadfile --reruns 1 --only-rerun TimeoutError
+	$(BIN)/pytest -n 3 --dist worksteal --reruns 1 --only-rerun TimeoutError
 
 .PHONY: bench
 bench: $(DEV_READY) ## measure beside other programs; writes bench/results/bench.json
