@@ -188,11 +188,12 @@ def _types(raw: RawSchema) -> frozenset[str]:
     if "number" in names:
         names.add("integer")
     if "enum" in raw or "const" in raw:
-        names &= {_type_of(value) for value in _allowed(raw) or ()}
+        names &= {type_of(value) for value in _allowed(raw) or ()}
     return frozenset(names)
 
 
-def _type_of(value: Json) -> str:
+def type_of(value: Json) -> str:
+    """The narrowest JSON type of a value: a number without a fraction is an integer."""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -9,24 +9,25 @@ llguidance as their own JSON schemas.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, TypeGuard
 
 import msgspec
 
 from leafstream.decoder.scan import Frame, Kind, Scan
+from leafstream.engines.numbers import following, is_within
 from leafstream.pointer import Json
-from leafstream.schema import Node, Schema
+from leafstream.schema import Node, Schema, type_of
 
 _CHAR = r'([^"\\\x00-\x1F\x7F]|\\(["\\\/bfnrt]|u[0-9a-fA-F]{4}))'
-_FRACTION, _EXPONENT = r"(\.[0-9]{1,16})?", r"([eE][\-+]?[0-9]{1,3})?"
 _LITERALS = {"true": "boolean", "false": "boolean", "null": "null"}
 
 
 def remainder(prefix: str, schema: Schema) -> str | None:
     """A Lark grammar of every compact text that completes `prefix`; None where it cannot be told.
 
-    Narrower than the schema nowhere; wider in a half-written number's bounds and a half-written
-    string's pattern or format, which are checked after generation.
+    Narrower than the schema nowhere, but for numbers under bounds, which begin no exponent. Wider
+    in what a half-written number is a multiple of and in a half-written string's pattern or
+    format, which are checked after generation.
     """
     try:
         scan = Scan(prefix)
@@ -213,7 +214,7 @@ class _Remainder:
         if pending.kind is Kind.STRING and "string" in node.types:
             return self._string(node, pending.text, self._prefix[pending.keep :])
         if pending.kind is Kind.NUMBER and node.types & {"integer", "number"}:
-            return _number(pending.text, whole="number" not in node.types)
+            return _number(node, pending.text)
         if pending.kind is Kind.LITERAL:
             words = [w[len(pending.text) :] for w, kind in _LITERALS.items() if kind in node.types
                      and w.startswith(pending.text)]  # fmt: skip
@@ -247,7 +248,12 @@ def _admits(node: Node, frame: Frame) -> bool:
 def _takes(node: Node | None, value: Json) -> bool:
     if node is None:
         return False
-    return any(n.allowed is None or value in n.allowed for n in node.alternatives())
+    return any(
+        type_of(value) in plain.types
+        and (plain.allowed is None or value in plain.allowed)
+        and (not _is_number(value) or is_within(value, plain.raw))
+        for plain in node.alternatives()
+    )
 
 
 def _most(node: Node) -> float:
@@ -269,8 +275,8 @@ def _takes_others(node: Node) -> bool:
     return bool(node.raw.get("additionalProperties", False))
 
 
-def _quoted(text: str) -> str:
-    return msgspec.json.encode(text).decode()
+def _quoted(value: Json) -> str:
+    return msgspec.json.encode(value).decode()
 
 
 def _literal(text: str) -> str:
@@ -294,22 +300,20 @@ def _escape(broken: str) -> str | None:
     return None if digits is None else f"[0-9a-fA-F]{{{4 - len(digits[1])}}}"
 
 
-def _number(text: str, *, whole: bool) -> str | None:
-    """What may follow the beginning of a number."""
-    fraction, exponent = ("", "") if whole else (_FRACTION, _EXPONENT)
-    for pattern, rest in (
-        ("-", f"(0|[1-9][0-9]{{0,17}}){fraction}{exponent}"),
-        ("-?0", fraction + exponent),
-        ("-?[1-9][0-9]*", f"[0-9]{{0,17}}{fraction}{exponent}"),
-        (r"-?[0-9]+\.", f"[0-9]{{1,16}}{exponent}"),
-        (r"-?[0-9]+\.[0-9]+", f"[0-9]{{0,16}}{exponent}"),
-        (r"-?[0-9.]+[eE]", r"[\-+]?[0-9]{1,3}"),
-        (r"-?[0-9.]+[eE][-+]", "[0-9]{1,3}"),
-        (r"-?[0-9.]+[eE][-+]?[0-9]+", "[0-9]{0,2}"),
-    ):
-        if re.fullmatch(pattern, text):
-            return f"/{rest}/?" if rest else '""'
-    return None
+def _number(node: Node, written: str) -> str | None:
+    """The rest of a number of which `written` is there."""
+    if node.allowed is not None:
+        texts = [_quoted(value) for value in node.allowed if _is_number(value)]
+        rests = [text.removeprefix(written) for text in texts if text.startswith(written)]
+        return _either([_quoted(rest) for rest in rests])
+    rest = following(written, node.raw, whole="number" not in node.types)
+    if rest is None:
+        return None
+    return f"/{rest}/" if rest else '""'
+
+
+def _is_number(value: Json) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _either(ways: list[str]) -> str | None:
