@@ -1,0 +1,56 @@
+"""At temperature 0, computed token by token, a text is the same however it is cut."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from leafstream.apps.default import recipe
+from leafstream.engines.base import Chunk, Engine, Generation, Prefix
+from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
+from leafstream.sampling import Sampling
+
+MAX_TOKENS = 90
+
+
+@pytest.fixture
+async def engine(model_path: Path) -> AsyncIterator[Engine]:
+    options = LlamaCppOptions(context_window=512, slots=2, repeatable=True)
+    opened = await LlamaCppEngine.open(model_path, options)
+    yield opened
+    await opened.close()
+
+
+async def asked(engine: Engine, wish: str) -> Generation:
+    prompt = await engine.prompt(recipe.messages({"wish": wish}))
+    return Generation(prompt, MAX_TOKENS, Sampling(temperature=0), recipe.schema)
+
+
+async def written(engine: Engine, generation: Generation) -> list[Chunk]:
+    return [chunk async for chunk in engine.generate(generation) if chunk.num_tokens]
+
+
+def text_of(chunks: list[Chunk]) -> str:
+    return "".join(chunk.text for chunk in chunks)
+
+
+async def test_a_text_goes_on_after_a_cut_at_any_token_as_it_would_have(engine: Engine) -> None:
+    generation = await asked(engine, "a soup with carrots")
+    whole = await written(engine, generation)
+    for cut in range(1, len(whole), 6):
+        head = whole[:cut]
+        prefix = Prefix(text_of(head), tuple(token for chunk in head for token in chunk.tokens))
+        rest = msgspec.structs.replace(generation, prefix=prefix, max_tokens=MAX_TOKENS - cut)
+        assert text_of(head) + text_of(await written(engine, rest)) == text_of(whole)
+
+
+async def test_what_is_written_beside_a_text_does_not_change_it(engine: Engine) -> None:
+    wishes = ("a soup with carrots", "bread")
+    generations = [await asked(engine, wish) for wish in wishes]
+    alone = [text_of(await written(engine, generation)) for generation in generations]
+    beside = await asyncio.gather(*(written(engine, generation) for generation in generations))
+    assert [text_of(chunks) for chunks in beside] == alone
