@@ -103,3 +103,36 @@ REFUSED: dict[str, tuple[Raw, str]] = {
         "'required' may have at most",
     ),
 }
+
+
+def _optional(count: int) -> Raw:
+    return {
+        "type": "object",
+        "properties": {f"member{n}": {"type": "string"} for n in range(count)},
+    }
+
+
+def _values(members: int, values: int) -> Raw:
+    listed = {"enum": [f"value number {n}" for n in range(values)]}
+    return {"type": "object", "properties": {f"a{n}": listed for n in range(members)}}
+
+
+TOO_LARGE_FOR_A_GRAMMAR: dict[str, Raw] = {
+    "many members that may be left out": _optional(5000),
+    "many members deep within": _member(_member({"type": "array", "items": _optional(600)})),
+    "many branches": {
+        "anyOf": [
+            {"type": "object", "properties": {f"a{n}": {"const": n}}, "required": [f"a{n}"]}
+            for n in range(3000)
+        ]
+    },
+    "many long lists of values": _values(5, 9000),
+}
+"""Accepted as schemas; an engine would take seconds to compile them, or fail while it writes."""
+
+HARD_TO_EXPRESS: Raw = {
+    "type": "object",
+    "properties": {f"k{n}": {"type": "string", "pattern": f"^(?!a{n})"} for n in range(900)},
+    "required": [f"k{n}" for n in range(900)],
+}
+"""Each keyword of it is one that no grammar expresses."""

@@ -16,7 +16,7 @@ import msgspec
 from leafstream.decoder.closing import least
 from leafstream.draft import Draft, Job, Prepared, Step
 from leafstream.engines.base import Chunk, Engine, Prompt
-from leafstream.errors import EngineError, EngineUnavailable, LeafstreamError
+from leafstream.errors import EngineError, EngineUnavailable, LeafstreamError, UnsupportedSchema
 from leafstream.events import Event, Noticed, Plan, Started
 from leafstream.landing import Landing, Room, land
 from leafstream.plan import Budget, droppable, without_oldest
@@ -38,10 +38,23 @@ async def prepare(job: Job, engine: Engine) -> Prepared:
     prompt, dropped = await _fitting(job, budget, engine)
     plan = budget.plan(prompt.num_tokens, dropped_turns=dropped, estimated=prompt.estimated)
     landing = await _landing(job.schema, plan, prompt) if job.ask.soft_landing else None
+    if landing is not None and not await _is_bearable(landing.schema, engine):
+        landing = None
     if landing is None:
+        if job.schema is not None:
+            await engine.constrains(job.schema)
         return Prepared(prompt, plan, job.schema)
     plan = msgspec.structs.replace(plan, tightened=landing.tightened)
     return Prepared(prompt, plan, landing.schema)
+
+
+async def _is_bearable(schema: Schema, engine: Engine) -> bool:
+    """Whether the schema of a landing, in which references are written out, has a grammar."""
+    try:
+        await engine.constrains(schema)
+    except UnsupportedSchema:
+        return False
+    return True
 
 
 async def _fitting(job: Job, budget: Budget, engine: Engine) -> tuple[Prompt, int]:

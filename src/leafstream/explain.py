@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -68,13 +68,15 @@ def _effect(name: str, engine: Mapping[str, str]) -> str:
     return f"sent as {engine[name]}" if name in engine else "not to be had"
 
 
-def explain_schema(schema: Schema, constrains: Callable[[Schema], bool]) -> Iterator[KeywordLine]:
+async def explain_schema(
+    schema: Schema, constrains: Callable[[Schema], Awaitable[bool]]
+) -> AsyncIterator[KeywordLine]:
     """Each keyword, and whether an engine's grammar (`constrains`) enforces it."""
-    whole = constrains(schema)
+    whole = await constrains(schema)
     for path, raw in _nodes(schema.source, ""):
         for keyword, value in raw.items():
             if keyword not in _STRUCTURE:
-                enforced = whole or constrains(_alone(raw, keyword))
+                enforced = whole or await constrains(_alone(raw, keyword))
                 yield KeywordLine(path, keyword, value, enforced)
 
 

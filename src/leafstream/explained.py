@@ -81,7 +81,7 @@ async def show_schema(explained: Explained, name: str) -> None:
     """Each keyword of an assistant's or a file's schema, and what enforces it."""
     schema = _schema(explained.served, name)
     async with explained.engine() as engine:
-        lines = list(explain_schema(schema, engine.constrains))
+        lines = [line async for line in explain_schema(schema, engine.constrains)]
         title = f"{name} on {engine.model}"
     table = Table("path", "keyword", "value", "enforced", title=title)
     for line in lines:

@@ -44,6 +44,7 @@ logger = logging.getLogger("leafstream.runs")
 CANCEL_SECONDS = 15.0
 # Readers in another process tell of themselves once a second.
 SEEN_SECONDS = 3.0
+STOPPING = "the server is stopping, and keeps no answers; ask again"
 
 
 class _Run:
@@ -326,7 +327,7 @@ class Runs:
     async def drain(self, seconds: float) -> None:
         """Refuse new answers, give the running ones `seconds` to end, and leave the rest.
 
-        What is left is another process's to go on with, or cancelled where the log is not durable.
+        What is left is another process's to go on with; where the log is not durable, it fails.
         """
         self.draining = True
         tasks = [run.task for run in self._runs.values() if run.task is not None]
@@ -334,7 +335,7 @@ class Runs:
             await asyncio.wait(tasks, timeout=seconds)
         left = list(self._runs.values())
         for run in left:
-            run.stop(None if self._log.durable else Cancelled("the server is stopping"))
+            run.stop(None if self._log.durable else failure(Interrupted(STOPPING)))
         if left:
             await asyncio.wait([run.task for run in left if run.task is not None])
 

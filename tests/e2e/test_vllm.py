@@ -82,7 +82,7 @@ async def test_vllm_is_recognized_with_its_window_and_that_it_takes_grammars(
     assert engine.context_window == WINDOW
     trip = ASSISTANTS["trip"].schema
     assert trip is not None
-    assert engine.constrains(trip)
+    assert await engine.constrains(trip)
     prompt = await engine.prompt((Message("user", "Hello"),))
     assert len(prompt.tokens) == prompt.num_tokens
 

@@ -97,8 +97,11 @@ class Engine(Protocol):
         """The number of tokens of a piece of the model's output."""
         ...
 
-    def constrains(self, schema: Schema) -> bool:
-        """Whether the engine's grammar admits only text that is JSON of this schema's shape."""
+    async def constrains(self, schema: Schema) -> bool:
+        """Whether the engine's grammar admits only text that is JSON of this schema's shape.
+
+        Raises UnsupportedSchema where the grammar would be too large to generate under.
+        """
         ...
 
     def generate(self, generation: Generation) -> AsyncGenerator[Chunk, None]:

@@ -6,8 +6,8 @@ says nothing; so what does not compile here is never handed over.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -15,20 +15,35 @@ from leafstream.canonical import RawSchema
 from leafstream.engines.remainder import remainder
 from leafstream.schema import Schema
 
+if TYPE_CHECKING:
+    from llguidance import LLParserLimits
+
 _VERBATIM = frozenset({"enum", "const", "properties", "required"})
 _VALUES = frozenset(
     "minimum maximum exclusiveMinimum exclusiveMaximum multipleOf pattern format propertyNames "
     "patternProperties".split()
 )
+_TOO_LARGE = "too big"
+"""In what llguidance says of a grammar beyond its limits."""
+MAX_SYMBOLS = 4_000
+"""Of a grammar's rules: 500 members that may be left out, or 1,000 that may not."""
+MAX_LEXER_FUEL = 500_000
+"""llguidance's measure of regular expressions; it burns 50,000 in a millisecond."""
+MAX_TRIES = 200
+"""Keywords that are compiled alone, to learn which one a grammar cannot express."""
 MAX_INTEGER = 2**53 - 1
 """The largest that every reader of JSON holds exactly (RFC 8259, section 6)."""
 
 
 class Grammar(msgspec.Struct, frozen=True):
-    """`text` is None where nothing could be expressed; `exact` where all of the schema is."""
+    """`text` is None where nothing could be expressed; `exact` where all of the schema is.
+
+    `is_too_large`: not even the schema's shape has a grammar that an engine can bear.
+    """
 
     text: str | None
     exact: bool
+    is_too_large: bool = False
 
 
 def compile_grammar(schema: Schema) -> Grammar:
@@ -37,19 +52,30 @@ def compile_grammar(schema: Schema) -> Grammar:
     What is left out is checked after generation.
     """
     exact = _text(schema.source, lenient=False)
-    if _compiles(exact):
+    trouble = _trouble(exact)
+    if not trouble:
         return Grammar(exact, exact=True)
-    for source in (schema.source, _shape(schema.source, _is_expressed), _shape(schema.source)):
+    is_large = _TOO_LARGE in trouble
+    for source in _looser(schema.source, is_large=is_large):
         text = _text(source, lenient=True)
-        if _compiles(text):
+        trouble = _trouble(text)
+        if not trouble:
             return Grammar(text, exact=False)
-    return Grammar(None, exact=False)
+    return Grammar(None, exact=False, is_too_large=_TOO_LARGE in trouble)
+
+
+def _looser(source: RawSchema, *, is_large: bool) -> Iterator[RawSchema]:
+    """What to try next, the tighter first; what is too large only at its smallest."""
+    if not is_large:
+        yield source
+        yield _shape(source, _Expressed())
+    yield _shape(source)
 
 
 def compile_remainder(prefix: str, schema: Schema) -> str | None:
     """A grammar of what may follow `prefix`; None where it cannot be told or compiled."""
     text = remainder(prefix, Schema(closed(schema.source)))
-    return text if text is not None and _compiles(text) else None
+    return text if text is not None and not _trouble(text) else None
 
 
 def _text(source: RawSchema, *, lenient: bool) -> str:
@@ -59,10 +85,19 @@ def _text(source: RawSchema, *, lenient: bool) -> str:
     return f"%llguidance {{}}\nstart: %json {raw}"
 
 
-def _is_expressed(raw: RawSchema, key: str) -> bool:
-    """Whether llguidance knows what a keyword says here, looked at alone."""
-    alone = {name: raw[name] for name in ("type", key) if name in raw}
-    return _compiles(_text({"anyOf": [alone]}, lenient=False))
+class _Expressed:
+    """Whether llguidance knows what a keyword says in its place, looked at alone.
+
+    Only the first MAX_TRIES are asked about; to the others the answer is no.
+    """
+
+    def __init__(self) -> None:
+        self._tries_left = MAX_TRIES
+
+    def __call__(self, raw: RawSchema, key: str) -> bool:
+        alone = {name: raw[name] for name in ("type", key) if name in raw}
+        self._tries_left -= 1
+        return self._tries_left >= 0 and not _trouble(_text({"anyOf": [alone]}, lenient=False))
 
 
 def _shape(raw: Any, is_kept: Callable[[RawSchema, str], bool] = lambda *_: False) -> Any:
@@ -119,7 +154,21 @@ def _ending(raw: RawSchema) -> RawSchema:
     return {**raw, **bounds}
 
 
-def _compiles(text: str) -> bool:
+def limits() -> LLParserLimits:
+    """What a grammar may cost.
+
+    So small a grammar also stays below what a step may cost, of which llguidance would know only
+    when it comes to it: by then llama.cpp, which compiles on its own, holds up all its streams.
+    """
+    from llguidance import LLParserLimits  # noqa: PLC0415
+
+    return LLParserLimits(
+        max_grammar_size=MAX_SYMBOLS, initial_lexer_fuel=MAX_LEXER_FUEL, verbose_errors=False
+    )
+
+
+def _trouble(text: str) -> str:
+    """What llguidance says against a grammar; "" where it compiles."""
     from llguidance import LLMatcher  # noqa: PLC0415
 
-    return not LLMatcher.validate_grammar(text)
+    return LLMatcher.validate_grammar(text, limits=limits())

@@ -22,7 +22,7 @@ import msgspec
 from leafstream.engines import thread
 from leafstream.engines.base import Chunk, Generation, Prompt
 from leafstream.engines.dry import SETTINGS, sampling_fields
-from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
+from leafstream.engines.grammars import Grammars
 from leafstream.engines.llamacpp_wire import (
     Choice,
     Part,
@@ -82,7 +82,7 @@ class LlamaCppEngine:
         self._template = template_of(header, options)
         self._templates: dict[str, ChatTemplate] = {}
         self._bos = header.bos_token if header.add_bos else None
-        self._grammars: dict[Schema, Grammar] = {}
+        self._grammars = Grammars()
         self._threads = ThreadPoolExecutor(options.slots, thread_name_prefix="llama")
         self._http = httpx2.AsyncClient(
             transport=httpx2.AsyncHTTPTransport(uds=str(folder / "llama.sock")),
@@ -153,23 +153,8 @@ class LlamaCppEngine:
     async def count(self, text: str) -> int:
         return len(await self._tokenize(text, special=False))
 
-    def constrains(self, schema: Schema) -> bool:
-        return self._grammar(schema).exact
-
-    def _grammar_text(self, generation: Generation) -> str | None:
-        """The grammar of what is still to be written: it begins with the first new token."""
-        if generation.schema is None:
-            return None
-        if not generation.prefix.text.strip():
-            return self._grammar(generation.schema).text
-        return compile_remainder(generation.prefix.text, generation.schema)
-
-    def _grammar(self, schema: Schema) -> Grammar:
-        if schema not in self._grammars:
-            if len(self._grammars) > 256:
-                self._grammars.clear()
-            self._grammars[schema] = compile_grammar(schema)
-        return self._grammars[schema]
+    async def constrains(self, schema: Schema) -> bool:
+        return (await self._grammars.whole(schema)).exact
 
     async def _tokenize(self, text: str, *, special: bool) -> tuple[int, ...]:
         return tuple(await self._post_tokenize(text, special=special)) if text else ()
@@ -257,14 +242,17 @@ class LlamaCppEngine:
         if not self._pieces:
             # Continuing at a token's border needs ids. They come with these only, at 0.3 ms each.
             payload["logprobs"] = 1
-        grammar = await asyncio.to_thread(self._grammar_text, generation)
-        if grammar is not None:
-            payload["grammar"] = grammar
+        if generation.schema is not None:
+            # It begins with the first new token.
+            grammar = await self._grammars.following(prefix.text, generation.schema)
+            if grammar is not None:
+                payload["grammar"] = grammar
         return payload
 
     async def close(self) -> None:
         self._closing = True
         await self._http.aclose()
+        self._grammars.close()
         await asyncio.to_thread(self._threads.shutdown)
         self._server = None
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -13,13 +13,20 @@ from typing import Any, TypeGuard
 
 import msgspec
 
+from leafstream.canonical import RawSchema
 from leafstream.decoder.scan import Frame, Kind, Scan
 from leafstream.engines.numbers import following, is_within
 from leafstream.pointer import Json
 from leafstream.schema import Node, Schema, type_of
 
 _CHAR = r'([^"\\\x00-\x1F\x7F]|\\(["\\\/bfnrt]|u[0-9a-fA-F]{4}))'
+_STRING: RawSchema = {"type": "string"}
+_ANYTHING: RawSchema = {}
 _LITERALS = {"true": "boolean", "false": "boolean", "null": "null"}
+
+
+MAX_DEPTH = 128
+"""Containers open at once, beyond which there is no grammar."""
 
 
 def remainder(prefix: str, schema: Schema) -> str | None:
@@ -33,7 +40,7 @@ def remainder(prefix: str, schema: Schema) -> str | None:
         scan = Scan(prefix)
     except ValueError:
         return None
-    if scan.done:
+    if scan.done or len(scan.frames) > MAX_DEPTH:
         return None
     return _Remainder(prefix, scan, schema).grammar()
 
@@ -46,6 +53,8 @@ class _Remainder:
         self._schema = schema
         self._rules: list[str] = []
         self._values: dict[int, str] = {}
+        self._rests: dict[tuple[int, Node], str | None] = {}
+        self._tails: dict[tuple[Node, int], list[str]] = {}
 
     def grammar(self) -> str | None:
         start = self._rest(0, self._schema.root)
@@ -57,10 +66,15 @@ class _Remainder:
         """What completes the container at `depth`, or the pending value below the last one."""
         if node is None:
             return None
-        if depth == len(self._frames):
-            return self._ending(node)
-        ways = [self._container(depth, plain) for plain in node.alternatives()]
-        return _either([way for way in ways if way is not None])
+        if (depth, node) not in self._rests:
+            if depth == len(self._frames):
+                way = self._ending(node)
+            else:
+                ways = [self._container(depth, plain) for plain in node.alternatives()]
+                way = _either([way for way in ways if way is not None])
+            # A rule of its own: there are many ways to a place within unions of unions.
+            self._rests[depth, node] = None if way is None else self._rule(way)
+        return self._rests[depth, node]
 
     def _container(self, depth: int, node: Node) -> str | None:
         frame = self._frames[depth]
@@ -114,12 +128,12 @@ class _Remainder:
 
     def _next(self, node: Node, frame: Frame, after: int) -> list[int]:
         """The places of the members that may be next: up to the first that is required."""
-        places = []
+        places, required = [], frozenset(node.required)
         for at in range(after, len(node.keys)):
             if node.keys[at] in frame.value:
                 continue
             places.append(at)
-            if node.keys[at] in node.required:
+            if node.keys[at] in required:
                 break
         return places
 
@@ -130,17 +144,33 @@ class _Remainder:
 
     def _tail(self, node: Node, after: int, frame: Frame) -> str:
         """The rest of an object after a member: commas and members, and the closing brace."""
+        place = (node, frame.start)
+        if place not in self._tails:
+            self._tails[place] = self._made_tails(node, frame)
+        return self._tails[place][after]
+
+    def _made_tails(self, node: Node, frame: Frame) -> list[str]:
+        """The rule of what follows each place, from the end: each leads on to the next one's."""
+        others = f'("," {self._other(node)})* ' if _takes_others(node) else ""
+        tails = [self._rule(f'{others}"}}"')]
+        required = frozenset(node.required)
+        for key in reversed(node.keys):
+            if key in frame.value:
+                tails.append(tails[-1])
+                continue
+            name = _literal(_quoted(key) + ":")
+            way = f'"," {name} {self._value(node.member(key))} {tails[-1]}'
+            tails.append(self._rule(way if key in required else f"{way} | {tails[-1]}"))
+        return tails[::-1]
+
+    def _rule(self, ways: str) -> str:
         rule = self._name()
-        ways = [f'"," {self._member(node, at, frame, "")}' for at in self._next(node, frame, after)]
-        if not _still_required(node, frame, after):
-            others = f'("," {self._other(node)})* ' if _takes_others(node) else ""
-            ways.append(f'{others}"}}"')
-        self._rules.append(f"{rule}: {_either(ways)}")
+        self._rules.append(f"{rule}: {ways}")
         return rule
 
     def _other(self, node: Node) -> str:
-        text = self._json({"type": "string"})
-        return f'{text} ":" {self._json(node.raw.get("additionalProperties", {}))}'
+        text = self._json(_STRING)
+        return f'{text} ":" {self._json(node.raw["additionalProperties"])}'
 
     # Arrays
 
@@ -165,30 +195,34 @@ class _Remainder:
 
     def _more(self, node: Node, count: int) -> str:
         """The items after the first `count`, and the closing bracket."""
-        fixed = len(node.raw.get("prefixItems", ()))
+        fixed = max(count, len(node.raw.get("prefixItems", ())))
         least = node.raw.get("minItems", 0)
-        if count < fixed:
-            more = f'"," {self._item(node, count)} {self._more(node, count + 1)}'
-            return more if count < least else f'({more} | "]")'
-        item = self._item(node, count)
-        if item is None:
-            return '"]"'
-        low = max(0, least - count)
-        high = "" if _most(node) == float("inf") else str(int(_most(node)) - count)
-        return f'("," {item}){{{low},{high}}} "]"'
+        item = self._item(node, fixed)
+        rest = '"]"'
+        if item is not None:
+            most = "" if _most(node) == float("inf") else str(int(_most(node)) - fixed)
+            rest = f'("," {item}){{{max(0, least - fixed)},{most}}} "]"'
+        for index in reversed(range(count, fixed)):
+            item = self._item(node, index)
+            if item is None:
+                rest = '"]"'
+            else:
+                more = self._rule(f'"," {item} {rest}')
+                rest = more if index < least else f'({more} | "]")'
+        return rest
 
     # Values
 
     def _value(self, node: Node | None) -> str:
-        return self._json(node.raw if node is not None else {})
+        return self._json(node.raw if node is not None else _ANYTHING)
 
     def _json(self, raw: Any) -> str:
         """The rule of a whole value, which llguidance makes from its schema."""
         if id(raw) not in self._values:
             rule = self._values[id(raw)] = self._name()
             source = dict(raw) if isinstance(raw, dict) else {}
-            if "$defs" in self._schema.source:
-                source["$defs"] = self._schema.source["$defs"]
+            if named := self._schema.named(source):
+                source["$defs"] = named
             source["x-guidance"] = {"whitespace_flexible": False, "lenient": True}
             self._rules.append(f"{rule}: %json {msgspec.json.encode(source).decode()}")
         return self._values[id(raw)]
@@ -267,7 +301,8 @@ def _place(node: Node, key: str) -> int:
 
 
 def _still_required(node: Node, frame: Frame, after: int) -> bool:
-    return any(key in node.required and key not in frame.value for key in node.keys[after:])
+    declared = frozenset(node.required).intersection(node.keys[after:])
+    return not declared <= frame.value.keys()
 
 
 def _takes_others(node: Node) -> bool:

@@ -81,7 +81,7 @@ class ScriptedEngine:
     async def count(self, text: str) -> int:
         return len(tokens_of(text))
 
-    def constrains(self, schema: Schema) -> bool:  # noqa: ARG002
+    async def constrains(self, schema: Schema) -> bool:  # noqa: ARG002
         return self._play.constrains
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Chunk, None]:

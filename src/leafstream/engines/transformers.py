@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,8 @@ import msgspec
 from leafstream.engines import thread
 from leafstream.engines.base import Chunk, Generation, Prompt
 from leafstream.engines.device import give_back
-from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
+from leafstream.engines.grammar import limits
+from leafstream.engines.grammars import Grammars
 from leafstream.engines.weights import WeightOptions, Weights, load, require_extra
 from leafstream.errors import EngineError, EngineRefused, SetupError
 from leafstream.events import Usage
@@ -37,7 +39,6 @@ DEFAULT_WINDOW = 4096
 # llama.cpp's own, so that an assistant behaves alike on both where a model says nothing.
 SETTINGS = {name: name for name in Sampling.__struct_fields__}
 DEFAULT_SAMPLING = Sampling(temperature=0.8, top_p=0.95, top_k=40, min_p=0.05)
-MAX_GRAMMARS = 256
 
 
 class TransformersOptions(msgspec.Struct, frozen=True):
@@ -76,7 +77,7 @@ class TransformersEngine:
         self._vocabulary = _vocabulary(self._hf, weights.model, stops)
         self._special = frozenset(self._hf.all_special_ids) | stops
         self._defaults = _sampling_of(weights.model.generation_config)
-        self._grammars: dict[Schema, Grammar] = {}
+        self._grammars = Grammars()
         limits = Limits(options.piece, options.slots, stops)
         self._batch = Batch(weights.model, weights.device, limits)
 
@@ -139,15 +140,8 @@ class TransformersEngine:
     def _tokenize(self, text: str) -> tuple[int, ...]:
         return tuple(self._tokenizer.encode(text, add_special_tokens=False).ids)
 
-    def constrains(self, schema: Schema) -> bool:
-        return self._grammar(schema).exact
-
-    def _grammar(self, schema: Schema) -> Grammar:
-        if schema not in self._grammars:
-            if len(self._grammars) > MAX_GRAMMARS:
-                self._grammars.clear()
-            self._grammars[schema] = compile_grammar(schema)
-        return self._grammars[schema]
+    async def constrains(self, schema: Schema) -> bool:
+        return (await self._grammars.whole(schema)).exact
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Chunk, None]:
         prompt, prefix = generation.prompt, generation.prefix
@@ -161,7 +155,7 @@ class TransformersEngine:
         if limit <= 0:
             yield Chunk("", finish="length", usage=Usage(prompt.num_tokens, 0))
             return
-        matcher = await asyncio.to_thread(self._matcher, generation, written)
+        matcher = await self._matcher(generation, written)
 
         def begin(mailbox: thread.Mailbox[Chunk]) -> None:
             self._batch.begin(self._sequence(generation, ids, limit, matcher, mailbox))
@@ -203,22 +197,29 @@ class TransformersEngine:
         raw: bytes = self._vocabulary.decode_bytes([token])
         return raw
 
-    def _matcher(self, generation: Generation, written: tuple[int, ...]) -> Any:
+    async def _matcher(self, generation: Generation, written: tuple[int, ...]) -> Any:
         """The grammar of what is still to be written, advanced over the prefix; None: free text."""
         if generation.schema is None:
             return None
+        text = (await self._grammars.whole(generation.schema)).text
+        matcher = await self._grammars.run(partial(self._advanced, text, written))
+        if matcher is not None or not written:
+            return matcher
+        # The prefix holds what the compact grammar does not allow, such as white space.
+        rest = await self._grammars.following(generation.prefix.text, generation.schema)
+        return await self._grammars.run(partial(self._advanced, rest, ()))
+
+    def _advanced(self, grammar: str | None, written: tuple[int, ...]) -> Any:
+        """The grammar after these tokens; None where it does not allow them."""
+        if grammar is None:
+            return None
         from llguidance import LLMatcher  # noqa: PLC0415
 
-        text = self._grammar(generation.schema).text
-        if text is not None:
-            matcher = LLMatcher(self._vocabulary, text, log_level=0)
-            if not written or matcher.consume_tokens(list(written)):
-                return matcher
-        # The prefix holds what the compact grammar does not allow, such as white space.
-        rest = compile_remainder(generation.prefix.text, generation.schema) if written else None
-        return None if rest is None else LLMatcher(self._vocabulary, rest, log_level=0)
+        matcher = LLMatcher(self._vocabulary, grammar, log_level=0, limits=limits())
+        return matcher if not written or matcher.consume_tokens(list(written)) else None
 
     async def close(self) -> None:
+        self._grammars.close()
         await asyncio.to_thread(self._batch.close)
 
 

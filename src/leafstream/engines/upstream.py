@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 
 from leafstream.engines.base import Chunk, Generation, Prompt
-from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
+from leafstream.engines.grammars import Grammars
 from leafstream.engines.openai.bodies import Asked, Writer
 from leafstream.engines.openai.connection import Client, Reply, target_of
 from leafstream.engines.openai.controls import known_controls
@@ -79,7 +79,7 @@ class UpstreamEngine:
         self._takes_grammars = False
         self._smallest: Asked | None = None
         self._overhead = 0
-        self._grammars: dict[Schema, Grammar] = {}
+        self._grammars = Grammars()
         self._counts: dict[str, int] = {}
         self._closing = False
 
@@ -195,30 +195,18 @@ class UpstreamEngine:
             self._counts[text] = await self._counter.count(text)
         return self._counts[text]
 
-    def constrains(self, schema: Schema) -> bool:
+    async def constrains(self, schema: Schema) -> bool:
         # Another grammar than ours may leave out what it does not know, and does not say so.
-        return self._takes_grammars and self._grammar(schema).exact
-
-    def _grammar(self, schema: Schema) -> Grammar:
-        if schema not in self._grammars:
-            if len(self._grammars) > 256:
-                self._grammars.clear()
-            self._grammars[schema] = compile_grammar(schema)
-        return self._grammars[schema]
-
-    def _grammar_text(self, generation: Generation) -> str | None:
-        if generation.schema is None or not self._takes_grammars:
-            return None
-        if not generation.prefix.text.strip():
-            return self._grammar(generation.schema).text
-        return compile_remainder(generation.prefix.text, generation.schema)
+        return self._takes_grammars and (await self._grammars.whole(schema)).exact
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Chunk, None]:
         prefix = generation.prefix
         if prefix.text and not prefix.tokens and self._vendor.exact and generation.prompt.tokens:
             prefix = msgspec.structs.replace(prefix, tokens=await self._counter.ids(prefix.text))
             generation = msgspec.structs.replace(generation, prefix=prefix)
-        grammar = await asyncio.to_thread(self._grammar_text, generation)
+        grammar = None
+        if generation.schema is not None and self._takes_grammars:
+            grammar = await self._grammars.following(prefix.text, generation.schema)
         asked = self._asked(generation, grammar)
         async with aclosing(self._attempts(asked, generation.key)) as chunks:
             async for chunk in chunks:
@@ -316,6 +304,7 @@ class UpstreamEngine:
 
     async def close(self) -> None:
         self._closing = True
+        self._grammars.close()
         await self._pool.close()
 
 

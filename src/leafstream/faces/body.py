@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import msgspec
@@ -60,8 +61,10 @@ def _inlined(schema: Any, models: dict[str, Any]) -> Any:
     return {name: _inlined(item, models) for name, item in schema.items()}
 
 
-def answer_json(value: Any, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(value), status, media_type="application/json")
+def answer_json(
+    value: Any, status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(msgspec.json.encode(value), status, headers, "application/json")
 
 
 def _refuse_nul(value: Any) -> None:

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from leafstream.errors import Interrupted, LeafstreamError, Overloaded, RateLimited, Unauthorized
+from leafstream.events import Failed
 from leafstream.faces import access
 
 _CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -17,6 +18,12 @@ _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 def envelope(code: str, message: str, param: str | None, **details: Any) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "param": param, **details}}
+
+
+def ending_headers(ending: LeafstreamError | Failed) -> dict[str, str]:
+    """What is said beside the body of how an answer ended."""
+    # Who started this process starts the next one.
+    return {"Retry-After": "1"} if ending.code == Interrupted.code else {}
 
 
 def install(app: FastAPI) -> None:
@@ -27,8 +34,7 @@ def install(app: FastAPI) -> None:
         headers = {}
         if isinstance(error, Overloaded | RateLimited):
             headers["Retry-After"] = str(error.retry_after)
-        if isinstance(error, Interrupted):
-            headers["Retry-After"] = "1"  # who started this process starts the next one
+        headers |= ending_headers(error)
         if isinstance(error, Unauthorized):
             headers["WWW-Authenticate"] = "Bearer"
         access.note(request, error.code)

@@ -22,6 +22,7 @@ from leafstream.errors import (
 )
 from leafstream.events import Cancelled, Failed
 from leafstream.faces.body import answer_json
+from leafstream.faces.failures import ending_headers
 from leafstream.pointer import Json
 
 logger = logging.getLogger("leafstream.http")
@@ -131,8 +132,10 @@ def ending_error(event: Failed | Cancelled) -> dict[str, Json]:
 
 def ending_response(event: Failed | Cancelled) -> Response:
     """The same before anything was sent, with the status that it has then."""
-    status = _mapped(event.status) if isinstance(event, Failed) else 409
-    return answer_json({"error": ending_error(event)}, status)
+    if isinstance(event, Cancelled):
+        return answer_json({"error": ending_error(event)}, 409)
+    error = {"error": ending_error(event)}
+    return answer_json(error, _mapped(event.status), ending_headers(event))
 
 
 class OpenAIRoute(APIRoute):
@@ -156,7 +159,8 @@ class OpenAIRoute(APIRoute):
 
 
 def _refusal(error: LeafstreamError) -> Response:
-    response = answer_json({"error": error_body(error)}, _status(error))
+    headers = ending_headers(error)
+    response = answer_json({"error": error_body(error)}, _status(error), headers)
     if isinstance(error, Overloaded | RateLimited):
         response.headers["Retry-After"] = str(error.retry_after)
     return response
