@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Iterator
 
 from leafstream.pointer import Json
@@ -36,10 +37,17 @@ def _num_shared(left: str, right: str) -> int:
     return size
 
 
+class _Known(dict[tuple[int, ...], "Spot"]):
+    """The places of a document by the nodes that they stand for."""
+
+    __slots__ = ("__weakref__",)
+
+
 class Spot:
     """One place: the JSON types it takes, the words it takes, its members' and items' places.
 
-    `bound` is how many characters a string may have here: sys.maxsize where nothing says so.
+    `bound` is how many characters a string may have here: sys.maxsize where nothing says so. A
+    place lasts as long as its document's root does.
     """
 
     __slots__ = (
@@ -47,6 +55,7 @@ class Spot:
         "_known",
         "_members",
         "_nodes",
+        "_own",
         "bound",
         "keys",
         "open",
@@ -54,9 +63,10 @@ class Spot:
         "words",
     )
 
-    def __init__(self, nodes: tuple[Node, ...] | None, known: dict[tuple[int, ...], Spot]) -> None:
+    def __init__(self, nodes: tuple[Node, ...] | None, known: weakref.ref[_Known]) -> None:
         self._nodes = nodes
         self._known = known
+        self._own: _Known | None = None
         self._members: dict[str, Spot] = {}
         self._items: dict[int, Spot] = {}
         objects = [node for node in nodes or () if "object" in node.types]
@@ -71,7 +81,11 @@ class Spot:
     @classmethod
     def root(cls, schema: Schema | None) -> Spot:
         """The place of the whole document."""
-        return cls(schema.root.alternatives() if schema else None, {})
+        known = _Known()
+        root = cls(schema.root.alternatives() if schema else None, weakref.ref(known))
+        # Only the root holds it: a cycle in every answer would wait for the collector.
+        root._own = known
+        return root
 
     def member(self, key: str) -> Spot:
         """The place of a member; one that the schema forbids takes anything."""
@@ -105,9 +119,11 @@ class Spot:
     def _join(self, nodes: list[Node | None]) -> Spot:
         plain = tuple(dict.fromkeys(p for node in nodes if node for p in node.alternatives()))
         ids = tuple(map(id, plain))
-        spot = self._known.get(ids)
+        known = self._known()
+        assert known is not None
+        spot = known.get(ids)
         if spot is None:
-            spot = self._known[ids] = Spot(plain or None, self._known)
+            spot = known[ids] = Spot(plain or None, self._known)
         return spot
 
 
