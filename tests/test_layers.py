@@ -23,6 +23,7 @@ LAYERS = [
         "groups",
         "settings",
         "notify",
+        "stopping",
     ],
     ["prompt", "plan", "landing", "assistant", "ask", "keys", "decoder", "models", "sizing"],
     ["engines", "engine_choice", "engine_process"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -26,9 +27,12 @@ from leafstream.rounds import Rounds
 from leafstream.runs import Runs
 from leafstream.served import Served
 from leafstream.settings import Settings
+from leafstream.stopping import CLOSE_SECONDS
 from leafstream.store.conversations import Conversations
 from leafstream.tracing import Traces
 from leafstream.writer import Limits
+
+logger = logging.getLogger("leafstream.app")
 
 
 class LeafstreamApp(FastAPI):
@@ -146,8 +150,19 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await app.runs.drain(0)
         rounds.cancel()
         await asyncio.wait({rounds})
-        await app.engine.close()
+        await _close(app.engine)
         await app.log.close()
         await app.store.close()
         if app.traces is not None:
             await asyncio.to_thread(app.traces.close)
+
+
+async def _close(engine: Engine) -> None:
+    """Close the engine, or leave it to the end of the process where that takes too long."""
+    closing = asyncio.ensure_future(engine.close())
+    await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+    if closing.done():
+        closing.result()
+    else:
+        closing.cancel()
+        logger.error("the engine does not close in %g seconds and is left behind", CLOSE_SECONDS)

@@ -36,6 +36,7 @@ from leafstream.errors import (
 from leafstream.events import Cancelled, Event, is_terminal
 from leafstream.log import Claim, Log, Opening
 from leafstream.slots import Slots
+from leafstream.stopping import LET_GO_SECONDS
 from leafstream.store.conversations import Conversations
 from leafstream.writer import Limits, Writer
 
@@ -328,6 +329,7 @@ class Runs:
         """Refuse new answers, give the running ones `seconds` to end, and leave the rest.
 
         What is left is another process's to go on with; where the log is not durable, it fails.
+        What an engine does not let go of goes with the process.
         """
         self.draining = True
         tasks = [run.task for run in self._runs.values() if run.task is not None]
@@ -336,8 +338,10 @@ class Runs:
         left = list(self._runs.values())
         for run in left:
             run.stop(None if self._log.durable else failure(Interrupted(STOPPING)))
-        if left:
-            await asyncio.wait([run.task for run in left if run.task is not None])
+        ends = [run.task for run in left if run.task is not None]
+        _, stuck = await asyncio.wait(ends, timeout=LET_GO_SECONDS) if ends else ((), ())
+        if stuck:
+            logger.error("%d answers could not be let go; they go with the process", len(stuck))
 
 
 async def _raise(error: LeafstreamError) -> None:

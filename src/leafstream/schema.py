@@ -6,6 +6,7 @@ What an engine's grammar cannot express of an accepted schema is checked after g
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 import jsonschema_rs
@@ -85,27 +86,44 @@ class Node:
 
 
 class Schema:
-    """An accepted schema. `source` is its canonical form, safe to hand to any engine."""
+    """An accepted schema. `source` is its canonical form, safe to hand to any engine.
+
+    Its nodes and its validator are made when they are asked for: an engine asks for neither, and
+    every answer may have a schema of its own for its engine.
+    """
 
     def __init__(self, source: RawSchema) -> None:
         self.source = source
         self._nodes: dict[int, Node] = {}
         self._num_branches = 0
         self._matchers: dict[str, jsonschema_rs.Draft202012Validator] = {}
-        self._free = Node(True, self)
-        self._never = Node(False, self)
-        self._validator = jsonschema_rs.Draft202012Validator(source, validate_formats=True)
-        self.root = self.node(source)
+
+    @cached_property
+    def root(self) -> Node:
+        return self.node(self.source)
+
+    @cached_property
+    def _free(self) -> Node:
+        return Node(True, self)
+
+    @cached_property
+    def _never(self) -> Node:
+        return Node(False, self)
+
+    @cached_property
+    def _validator(self) -> jsonschema_rs.Draft202012Validator:
+        return jsonschema_rs.Draft202012Validator(self.source, validate_formats=True)
 
     @classmethod
     def parse(cls, raw: object) -> Schema:
         """The accepted form of `raw`. Raises UnsupportedSchema with the keyword and its path."""
         source = canonical(raw)
+        schema = cls(source)
+        # So that what is too large is refused here, and not met in the middle of an answer.
         try:
-            schema = cls(source)
+            schema.root, schema._validator  # noqa: B018
         except (jsonschema_rs.ValidationError, ValueError) as error:
             raise UnsupportedSchema(f"not a usable JSON Schema: {error}", param="") from None
-        # So that what is too large is refused here, and not met in the middle of an answer.
         for definition in source.get("$defs", {}).values():
             schema.node(definition)
         return schema

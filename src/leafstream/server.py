@@ -24,6 +24,7 @@ from leafstream.notify import notify, notify_ready
 from leafstream.reload import Reload
 from leafstream.served import Served
 from leafstream.settings import Settings
+from leafstream.stopping import END_SECONDS, end_process_after
 from leafstream.store.conversations import Conversations
 
 logger = logging.getLogger("leafstream.server")
@@ -38,7 +39,8 @@ LOOK_SECONDS = 1.0
 class Server(uvicorn.Server):
     """Drains the runs first on SIGTERM; streams of what is left close, and their readers resume.
 
-    With a `url` it tells whoever started the process when that can be reached.
+    With a `url` it is the whole of its process: it tells who started that when the URL can be
+    reached, and the process ends even where something cannot be closed.
     """
 
     def __init__(self, config: uvicorn.Config, url: str | None = None) -> None:
@@ -55,6 +57,7 @@ class Server(uvicorn.Server):
         assert isinstance(app, LeafstreamApp)
         if self._url is not None:
             notify("STOPPING=1")
+            end_process_after(app.settings.drain_seconds + END_SECONDS)
         await app.runs.drain(app.settings.drain_seconds)
         app.log.let_readers_go()
         await super().shutdown(sockets)

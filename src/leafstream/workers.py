@@ -29,13 +29,12 @@ from leafstream.models.fetch import Progress, cache_folder, resolve
 from leafstream.notify import Notices, notify, notify_ready
 from leafstream.server import LISTEN_FD, PARENT, bound_socket, check_exposure, url_of
 from leafstream.settings import Settings
+from leafstream.stopping import ENGINE_SECONDS, KILL_SECONDS
 
 logger = logging.getLogger("leafstream.workers")
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 10.0
 LOAD_SECONDS = 300.0
-# How long a child may take beyond draining.
-SPARE_SECONDS = 10.0
 SETUP_FAILED = 2
 # The engine's process has these; beside an upstream they would be refused.
 _ENGINES_OWN = ("LEAFSTREAM_CHAT_TEMPLATE", "LEAFSTREAM_THREADS", "LEAFSTREAM_MODEL")
@@ -77,7 +76,7 @@ async def serve_workers(settings: Settings, crew: Crew) -> None:
             await stopping.wait()
         finally:
             notify("STOPPING=1")
-            await _stop(keeping, settings.drain_seconds + SPARE_SECONDS)
+            await _stop(keeping, settings.drain_seconds + KILL_SECONDS)
     refused = next((child for child in keeping if child.is_refused), None)
     if refused is not None:
         raise SetupError(f"the {refused.name} cannot start; what it said is above")
@@ -273,6 +272,6 @@ class _Child:
 
 async def _stop(children: list[_Child], seconds: float) -> None:
     """The workers drain first; the engine goes when nobody asks it any more."""
-    for engine in (False, True):
+    for engine, patience in ((False, seconds), (True, ENGINE_SECONDS)):
         those = [child for child in children if (child.name == "engine") is engine]
-        await asyncio.gather(*(child.stop(seconds) for child in those))
+        await asyncio.gather(*(child.stop(patience) for child in those))

@@ -169,6 +169,8 @@ class Writer:
             if not late.expired():
                 raise
             raise DeadlineExceeded(f"no token came in {seconds:g} seconds") from None
+        finally:
+            del late  # it knows the task, which keeps the error that ended it, which knows it
         await self._log.flush(claim)
 
     async def _keep(self, job: Job, plan: Plan, finished: Finished) -> None:

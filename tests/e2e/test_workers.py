@@ -192,7 +192,7 @@ async def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
         serving = children(parent, "serve")
         os.kill(serving[0], signal.SIGSTOP)
     assert not any(map(is_running, serving))
-    assert "did not end in 10.2 seconds and is killed" in (tmp_path / "crew.log").read_text()
+    assert "did not end in 11.2 seconds and is killed" in (tmp_path / "crew.log").read_text()
 
 
 @pytest.mark.timeout(180)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import weakref
 from collections.abc import Iterator
 
 from leafstream.pointer import Json
@@ -36,17 +37,30 @@ def _num_shared(left: str, right: str) -> int:
     return size
 
 
+class _Places:
+    """The places of a document: by the nodes they stand for, and each by the one it lies in.
+
+    Places do not hold each other: a cycle in every answer would wait for the collector.
+    """
+
+    __slots__ = ("__weakref__", "all", "inner")
+
+    def __init__(self) -> None:
+        self.all: dict[tuple[int, ...], Spot] = {}
+        self.inner: dict[tuple[int, str | int], Spot] = {}
+
+
 class Spot:
     """One place: the JSON types it takes, the words it takes, its members' and items' places.
 
-    `bound` is how many characters a string may have here: sys.maxsize where nothing says so.
+    `bound` is how many characters a string may have here: sys.maxsize where nothing says so. A
+    place lasts as long as its document's root does.
     """
 
     __slots__ = (
-        "_items",
-        "_known",
-        "_members",
         "_nodes",
+        "_own",
+        "_places",
         "bound",
         "keys",
         "open",
@@ -54,11 +68,10 @@ class Spot:
         "words",
     )
 
-    def __init__(self, nodes: tuple[Node, ...] | None, known: dict[tuple[int, ...], Spot]) -> None:
+    def __init__(self, nodes: tuple[Node, ...] | None, places: weakref.ref[_Places]) -> None:
         self._nodes = nodes
-        self._known = known
-        self._members: dict[str, Spot] = {}
-        self._items: dict[int, Spot] = {}
+        self._places = places
+        self._own: _Places | None = None
         objects = [node for node in nodes or () if "object" in node.types]
         self.types: frozenset[str] = frozenset(TYPES if nodes is None else ()).union(
             *(n.types for n in nodes or ())
@@ -71,29 +84,39 @@ class Spot:
     @classmethod
     def root(cls, schema: Schema | None) -> Spot:
         """The place of the whole document."""
-        return cls(schema.root.alternatives() if schema else None, {})
+        places = _Places()
+        root = cls(schema.root.alternatives() if schema else None, weakref.ref(places))
+        root._own = places
+        return root
 
     def member(self, key: str) -> Spot:
         """The place of a member; one that the schema forbids takes anything."""
         if self._nodes is None:
             return self
-        spot = self._members.get(key)
+        places = self._known()
+        spot = places.inner.get((id(self), key))
         if spot is None:
-            spot = self._join([node.member(key) for node in self._of("object")])
+            spot = self._join(places, [node.member(key) for node in self._of("object")])
             if key in self.keys:
-                self._members[key] = spot
+                places.inner[id(self), key] = spot
         return spot
 
     def item(self, index: int) -> Spot:
         """The place of an array's item."""
         if self._nodes is None:
             return self
-        spot = self._items.get(index)
+        places = self._known()
+        spot = places.inner.get((id(self), index))
         if spot is None:
-            spot = self._join([node.item(index) for node in self._of("array")])
+            spot = self._join(places, [node.item(index) for node in self._of("array")])
             if index < 64:
-                self._items[index] = spot
+                places.inner[id(self), index] = spot
         return spot
+
+    def _known(self) -> _Places:
+        places = self._places()
+        assert places is not None, "a place lasts as long as its document's root"
+        return places
 
     def wants(self, *types: str) -> bool:
         """Whether the place takes one of `types` and no string."""
@@ -102,12 +125,12 @@ class Spot:
     def _of(self, kind: str) -> list[Node]:
         return [node for node in self._nodes or () if kind in node.types]
 
-    def _join(self, nodes: list[Node | None]) -> Spot:
+    def _join(self, places: _Places, nodes: list[Node | None]) -> Spot:
         plain = tuple(dict.fromkeys(p for node in nodes if node for p in node.alternatives()))
         ids = tuple(map(id, plain))
-        spot = self._known.get(ids)
+        spot = places.all.get(ids)
         if spot is None:
-            spot = self._known[ids] = Spot(plain or None, self._known)
+            spot = places.all[ids] = Spot(plain or None, self._places)
         return spot
 
 

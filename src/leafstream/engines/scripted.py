@@ -23,7 +23,7 @@ Script = str | Sequence[str] | Callable[[Generation], str | Sequence[str]]
 """What to write: text (cut into tokens of four characters) or the tokens themselves."""
 
 
-KEPT = 1000
+KEPT = 100
 """So many generations are kept."""
 
 

@@ -15,10 +15,9 @@ from leafstream.errors import NotFound, SetupError
 from leafstream.instances.instance import Instance, State
 from leafstream.instances.supervisor import Order
 from leafstream.settings import Settings
+from leafstream.stopping import STOP_SECONDS, SUPERVISOR_SECONDS
 
 POLL_SECONDS = 0.05
-# How long a server may take beyond draining, and a supervisor beyond its server.
-SPARE_SECONDS = 10.0
 
 Told = Callable[[State], None]
 """Called again and again while something is waited for."""
@@ -58,7 +57,7 @@ def start(instance: Instance, arguments: list[str], settings: Settings) -> None:
 
 def stop_seconds(settings: Settings) -> float:
     """How long a server that was told to stop may take before it is killed."""
-    return settings.drain_seconds + SPARE_SECONDS
+    return settings.drain_seconds + STOP_SECONDS
 
 
 def wait_ready(instance: Instance, told: Told, after: int = 0) -> State:
@@ -83,7 +82,7 @@ def stop(instance: Instance, told: Told) -> None:
     """End an instance: open answers get their last event. Raises NotFound, SetupError."""
     state = _running(instance)
     os.kill(state.supervisor, signal.SIGTERM)
-    deadline = time.monotonic() + state.stop_seconds + SPARE_SECONDS
+    deadline = time.monotonic() + state.stop_seconds + SUPERVISOR_SECONDS
     for _ in _states(instance, told):
         if time.monotonic() > deadline:
             raise SetupError(f"process {state.supervisor} does not end; kill -9 {state.supervisor}")
