@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
@@ -16,7 +17,13 @@ import uvloop
 
 from leafstream.engines.base import Chunk, Generation, Prefix
 from leafstream.engines.upstream import Timeouts, UpstreamEngine, UpstreamOptions
-from leafstream.errors import EngineRefused, EngineUnavailable, SetupError
+from leafstream.errors import (
+    EngineError,
+    EngineMisconfigured,
+    EngineRefused,
+    EngineUnavailable,
+    SetupError,
+)
 from leafstream.messages import Message
 from leafstream.sampling import Sampling
 from tests.llama_server import KEY, llama_server
@@ -129,15 +136,20 @@ BAD = {
         EngineUnavailable,
         "is not HTTP",
     ),
-    "a wrong key": (
-        Answer((b'{"error": "Unauthorized"}',), status=401, kind=JSON),
+    "a server that cannot do it": (
+        Answer((b'{"error": {"message": "no grammars here"}}',), status=501, kind=JSON),
         EngineRefused,
-        "LEAFSTREAM_UPSTREAM_KEY",
+        "no grammars here",
     ),
-    "a model that is gone": (
-        Answer((event({"error": REFUSED})[6:],), status=404, kind=JSON),
+    "a request that is too long for a proxy": (
+        Answer((b"<html>Request Entity Too Large</html>",), status=413, kind="text/html"),
         EngineRefused,
-        "LEAFSTREAM_MODEL",
+        "takes no request as long as this",
+    ),
+    "an overload": (
+        Answer((b'{"error": {"message": "overloaded"}}',), status=529, kind=JSON),
+        EngineUnavailable,
+        "answers 529: overloaded",
     ),
     "a request it does not take": (
         Answer((b'{"detail": "top_k is too large"}',), status=422, kind=JSON),
@@ -155,6 +167,51 @@ BAD = {
         "answers 429",
     ),
 }  # fmt: skip
+
+
+ACCOUNT = {"message": "You exceeded your quota", "type": "insufficient_quota"}
+OPERATORS: dict[str, tuple[Answer, str, str]] = {
+    "a wrong key": (
+        Answer((b'{"error": "Unauthorized"}',), status=401, kind=JSON),
+        "refuses this server's key (401: Unauthorized)",
+        "set LEAFSTREAM_UPSTREAM_KEY",
+    ),
+    "a key without rights": (
+        Answer((b'{"error": {"message": "not your project"}}',), status=403, kind=JSON),
+        "does not let this server's key in (403: not your project)",
+        "give LEAFSTREAM_UPSTREAM_KEY the right to it",
+    ),
+    "an unpaid bill": (
+        Answer((b'{"error": {"message": "Insufficient Balance"}}',), status=402, kind=JSON),
+        "wants to be paid (402: Insufficient Balance)",
+        "look at the account of LEAFSTREAM_UPSTREAM_KEY",
+    ),
+    "an empty account, told as too many requests": (
+        Answer((event({"error": ACCOUNT})[6:],), status=429, kind=JSON),
+        "wants to be paid (402: You exceeded your quota)",
+        "look at the account of LEAFSTREAM_UPSTREAM_KEY",
+    ),
+    "a model that is gone": (
+        Answer((event({"error": REFUSED})[6:],), status=404, kind=JSON),
+        "does not know the model or the path (404: the schema is bad)",
+        "look at LEAFSTREAM_MODEL and LEAFSTREAM_UPSTREAM",
+    ),
+    "a path that is no endpoint": (
+        Answer(status=405, kind=JSON),
+        "does not know the path (405: no reason given)",
+        "look at LEAFSTREAM_MODEL and LEAFSTREAM_UPSTREAM",
+    ),
+    "a move to another place": (
+        Answer(status=308, headers=("Location: https://elsewhere.example/v1",)),
+        "redirects to https://elsewhere.example/v1 (308)",
+        "set LEAFSTREAM_UPSTREAM to where the server is",
+    ),
+    "a wrong key told in a stream": (
+        Answer((event({"error": {"message": "who are you?", "code": 401}}), DONE)),
+        "refuses this server's key (401: who are you?)",
+        "set LEAFSTREAM_UPSTREAM_KEY",
+    ),
+}
 
 
 async def opened(*urls: str, **more: Any) -> UpstreamEngine:
@@ -227,16 +284,67 @@ async def test_retry_after_is_waited_for() -> None:
         await engine.close()
 
 
-async def test_the_key_is_sent_and_never_told() -> None:
-    refusing = Answer((b'{"error": {"message": "no"}}',), status=401, kind=JSON)
-    async with rude_server(GOOD, refusing) as server:
+@pytest.mark.parametrize("case", OPERATORS)
+async def test_what_its_operator_has_to_mend_is_not_the_clients_fault_and_the_log_says_what(
+    case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer, says, advice = OPERATORS[case]
+    async with rude_server(answer) as server:
+        engine = await opened(server.url, timeouts=Timeouts())
+        begun = time.monotonic()
+        with pytest.raises(EngineMisconfigured) as raised:
+            await asked(engine)
+        assert time.monotonic() - begun < 1  # waiting for it would not help
+        assert engine.outage == "none of 1 upstreams is in; the log says why"
+        with pytest.raises(EngineMisconfigured, match=re.escape(says)):
+            await asked(engine)  # and it is not asked for every answer, either
+        num_asked = server.num_asked(CHAT)
+        await engine.close()
+    assert raised.value.message == f"{server.url} {says}"
+    assert (raised.value.status, raised.value.retryable) == (502, False)
+    assert f"upstream {server.url} is out: {server.url} {says}; {advice}" in caplog.text
+    assert num_asked == 2  # once at the start
+
+
+async def test_an_upstream_whose_key_is_wrong_is_left_for_one_whose_key_is_right() -> None:
+    refusing = RudeServer({CHAT: [GOOD, Answer(status=401, kind=JSON)]})
+    well = RudeServer()
+    async with serving(refusing), serving(well):
+        engine = await opened(refusing.url, well.url)
+        for number in range(10):
+            assert said(await asked(engine, key=str(number))) == "Good day"
+        assert not engine.outage
+        assert [standing.out for standing in engine.standings] == [True, False]
+        refusing.answers[CHAT] = [GOOD]  # its operator has mended it
+        await until(lambda: not engine.standings[0].out, seconds=5.0)
+        await engine.close()
+
+
+@pytest.mark.parametrize(
+    "telling",
+    [
+        Answer((b'{"error": {"message": "no such key: sesame"}}',), status=401, kind=JSON),
+        Answer((b"Authorization: Bearer sesame",), status=500, kind="text/plain"),
+        Answer((b"Authorization: Bearer sesame",), kind="text/plain"),
+        Answer((event({"error": {"message": "sesame is no key", "code": 401}}),)),
+        Answer((b"event: error\ndata: sesame\n\n",)),
+        Answer((b"data: sesame\n\n",)),
+        Answer(status=307, headers=("Location: http://h/?key=sesame",)),
+    ],
+)
+async def test_the_key_is_sent_and_never_told(
+    telling: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with rude_server(GOOD, telling) as server:
         engine = await opened(server.url, key="sesame")
         await asked(engine)
-        with pytest.raises(EngineRefused) as raised:
+        with pytest.raises(EngineError) as raised:
             await asked(engine)
         await engine.close()
     assert {headers["authorization"] for _, headers, _ in server.asked} == {"Bearer sesame"}
-    assert "sesame" not in str(raised.value)
+    assert "…" in str(raised.value)
+    assert "sesame" not in str(raised.value) + caplog.text
 
 
 async def test_leaving_a_stream_hangs_up_so_that_the_upstream_stops() -> None:
@@ -274,11 +382,12 @@ async def test_all_that_one_read_brings_is_one_chunk() -> None:
     assert sum(chunk.num_tokens for chunk in chunks) == 50
 
 
-async def test_a_prefix_that_an_upstream_cannot_continue_is_refused() -> None:
+async def test_where_a_half_written_answer_cannot_be_gone_on_with_it_may_be_asked_anew() -> None:
     async with rude_server() as server:
         engine = await opened(server.url)
-        with pytest.raises(EngineRefused, match="cannot go on with a half-written answer"):
+        with pytest.raises(EngineError, match="cannot go on with a half-written") as raised:
             await asked(engine, prefix=Prefix("Half a"))
+        assert raised.value.retryable
         await engine.close()
 
 
@@ -412,7 +521,7 @@ async def test_a_circuit_opens_and_closes_again_and_says_so(
         for number in range(40):
             assert said(await asked(engine, key=str(number))) == "Good day"
         assert ill.num_asked(CHAT) == 4  # at the start, and until the circuit opened
-        assert engine.is_ready
+        assert not engine.outage
         assert [standing.out for standing in engine.standings] == [True, False]
         assert "answers 500" in engine.standings[0].reason
         assert f"upstream {ill.url} is out" in caplog.text
@@ -431,7 +540,7 @@ async def test_while_every_upstream_is_out_counting_fails_at_once_and_a_stream_w
         expected = said(await collect(engine, whole))
         server.kill()
         waiting = asyncio.create_task(collect(engine, whole))
-        await until(lambda: not engine.is_ready)
+        await until(lambda: bool(engine.outage))
         begun = time.monotonic()
         with pytest.raises(EngineUnavailable, match=r"no upstream is in: .*nothing listens there"):
             await engine.prompt(TURN)
@@ -439,7 +548,7 @@ async def test_while_every_upstream_is_out_counting_fails_at_once_and_a_stream_w
         assert not waiting.done()
         await asyncio.to_thread(server.start)
         assert said(await waiting) == expected
-        assert engine.is_ready
+        assert not engine.outage
         await engine.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,7 +10,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from leafstream.errors import Interrupted, LeafstreamError, Overloaded, RateLimited, Unauthorized
+from leafstream.errors import (
+    EngineUnavailable,
+    Interrupted,
+    LeafstreamError,
+    Overloaded,
+    RateLimited,
+    Unauthorized,
+)
 from leafstream.faces import access
 
 _CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -27,6 +35,8 @@ def install(app: FastAPI) -> None:
         headers = {}
         if isinstance(error, Overloaded | RateLimited):
             headers["Retry-After"] = str(error.retry_after)
+        if isinstance(error, EngineUnavailable) and error.retry_after is not None:
+            headers["Retry-After"] = str(ceil(error.retry_after))
         if isinstance(error, Interrupted):
             headers["Retry-After"] = "1"  # who started this process starts the next one
         if isinstance(error, Unauthorized):
