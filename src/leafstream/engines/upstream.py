@@ -28,12 +28,12 @@ from leafstream.engines.openai.counting import Counter, Estimate, Server, Tokeni
 from leafstream.engines.openai.failures import Source, UpstreamUnavailable, status_error
 from leafstream.engines.openai.pool import FAILURES, Pool, Upstream
 from leafstream.engines.openai.probe import Found, Probe, call, common
-from leafstream.engines.openai.vendors import VENDORS
 from leafstream.engines.openai.wire import Stream
 from leafstream.errors import (
     EngineError,
     EngineMisconfigured,
     EngineRefused,
+    LeafstreamError,
     SetupError,
 )
 from leafstream.messages import Message, Messages
@@ -354,11 +354,21 @@ def _client(url: str, options: UpstreamOptions) -> Client:
     return Client(target, options.key, options.timeouts.connect)
 
 
+async def look_at_each(options: UpstreamOptions) -> dict[str, Found | LeafstreamError]:
+    """What is at each URL, or why it cannot be used. Raises SetupError for what is no URL."""
+    found: dict[str, Found | LeafstreamError] = {}
+    for client in [_client(url, options) for url in options.urls]:
+        try:
+            found[client.target.url] = await Probe(client).look(options.model, options.vendor)
+        except (UpstreamUnavailable, SetupError) as error:
+            found[client.target.url] = error
+        finally:
+            client.close()
+    return found
+
+
 async def _look(upstreams: list[Upstream], options: UpstreamOptions) -> Found:
     """What the upstreams are, all of one kind; those that are down are passed over for now."""
-    if options.vendor != "auto" and options.vendor not in VENDORS:
-        known = ", ".join(VENDORS)
-        raise SetupError(f"LEAFSTREAM_UPSTREAM_VENDOR={options.vendor!r} is none of: auto, {known}")
     found: dict[str, Found] = {}
     down: dict[Upstream, UpstreamUnavailable] = {}
     for upstream in upstreams:

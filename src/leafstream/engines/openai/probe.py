@@ -61,6 +61,9 @@ class Probe:
 
     async def look(self, model: str | None, vendor: str) -> Found:
         """Raises UpstreamUnavailable where nothing answers, else SetupError with what to do."""
+        if vendor != "auto" and vendor not in VENDORS:
+            known = ", ".join(VENDORS)
+            raise SetupError(f"LEAFSTREAM_UPSTREAM_VENDOR={vendor!r} is none of: auto, {known}")
         listed = await self._models()
         name = self._model(listed, model)
         found = VENDORS[vendor] if vendor != "auto" else await self._vendor(listed, name)
