@@ -6,6 +6,7 @@ import asyncio
 import logging
 import re
 import time
+import tracemalloc
 from collections.abc import Callable, Coroutine
 from contextlib import aclosing
 from pathlib import Path
@@ -466,6 +467,18 @@ async def test_a_url_where_nothing_can_be_is_told_at_the_start(url: str, says: s
     with pytest.raises(SetupError) as raised:
         await opened(url)
     assert says in str(raised.value)
+
+
+async def test_counting_long_texts_keeps_none_of_them() -> None:
+    async with rude_server() as server:
+        engine = await opened(server.url)
+        tracemalloc.start()
+        for number in range(300):
+            assert await engine.count(f"{number} " + "cup " * 25_000) > 30_000
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        await engine.close()
+    assert held < 1 << 20
 
 
 async def test_upstreams_of_two_models_are_refused_at_the_start() -> None:
