@@ -103,6 +103,7 @@ class LeafstreamApp(FastAPI):
             readers=self.log.num_readers,
             slots=self.engine.slots,
             free_slots=self.runs.num_free_slots,
+            standings=self.engine.standings,
         )
 
     def _show_metrics(self) -> None:
@@ -119,18 +120,27 @@ class LeafstreamApp(FastAPI):
 
         @self.get("/readyz", tags=["health"])
         async def readyz() -> JSONResponse:
-            """The engine is loaded and new answers are taken; what it is and how busy."""
-            stopping = self.runs.draining
-            return JSONResponse(
-                status_code=503 if stopping else 200,
-                content={
-                    "status": "stopping" if stopping else "ready",
-                    "model": self.engine.model,
-                    "context_window": self.engine.context_window,
-                    "slots": self.engine.slots,
-                    "free_slots": self.runs.num_free_slots,
-                },
-            )
+            """New answers are taken and the engine can write them; what it is and how busy."""
+            status, reason = self._readiness()
+            content = {
+                "status": status,
+                "reason": reason,
+                "model": self.engine.model,
+                "context_window": self.engine.context_window,
+                "slots": self.engine.slots,
+                "free_slots": self.runs.num_free_slots,
+            }
+            if standings := self.engine.standings:
+                # Anybody may ask: where they are is in the log and the metrics.
+                content["upstreams"] = [{"out": one.out, "busy": one.busy} for one in standings]
+            return JSONResponse(content, 503 if reason else 200)
+
+    def _readiness(self) -> tuple[str, str]:
+        """The status, and why it is not ready, as a sentence."""
+        if self.runs.draining:
+            return "stopping", "this server is stopping"
+        outage = self.engine.outage
+        return ("engine_unavailable", outage) if outage else ("ready", "")
 
 
 def _traces(settings: Settings, engine: Engine) -> Traces | None:

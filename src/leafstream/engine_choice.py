@@ -79,6 +79,11 @@ def _scripted(settings: Settings) -> ScriptedEngine:
 
 async def _upstream(settings: Settings, urls: str) -> Engine:
     """Find out what is at the URLs, and whether it can be used."""
+    return await UpstreamEngine.open(upstream_options(settings, urls))
+
+
+def upstream_options(settings: Settings, urls: str) -> UpstreamOptions:
+    """How the servers at the URLs are to be asked. Raises SetupError."""
     for name in ("chat_template", "threads"):
         if getattr(settings, name) is not None:
             raise SetupError(
@@ -90,7 +95,7 @@ async def _upstream(settings: Settings, urls: str) -> Engine:
     if not listed:
         raise SetupError("LEAFSTREAM_UPSTREAM names no URL; give http://host:port or unset it")
     key = settings.upstream_key
-    options = UpstreamOptions(
+    return UpstreamOptions(
         urls=listed,
         key=key.get_secret_value().strip() if key is not None else None,
         # Our default is a model of ours; theirs is what they serve.
@@ -107,7 +112,6 @@ async def _upstream(settings: Settings, urls: str) -> Engine:
             settings.engine_patience_seconds,
         ),
     )
-    return await UpstreamEngine.open(options)
 
 
 def _ignored(names: str) -> frozenset[str]:

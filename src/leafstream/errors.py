@@ -20,6 +20,7 @@ LeafstreamError                 code, status, retryable, message, param
 ├── InvalidAnswer               the model's answer is not valid for its type
 └── EngineError                 the engine failed
     ├── EngineUnavailable       not there, or not any more; asking again may work
+    ├── EngineMisconfigured     its operator has to mend a setting; asking again will not work
     └── EngineRefused           it does not serve this request; asking again will not work
 """
 
@@ -124,8 +125,36 @@ class EngineError(LeafstreamError):
 
 
 class EngineUnavailable(EngineError):
+    """`retry_after` is in seconds, where the engine says when to ask again."""
+
     code = "engine_unavailable"
     status = 503
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        details: dict[str, Json] | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, param=param, details=details)
+        self.retry_after = retry_after
+
+
+class EngineMisconfigured(EngineError):
+    """`advice` is for the operator's log: which setting to mend."""
+
+    code = "engine_misconfigured"
+    retryable = False
+
+    def __init__(self, message: str, *, advice: str) -> None:
+        super().__init__(message)
+        self.advice = advice
+
+    @property
+    def sentence(self) -> str:
+        return f"{self.message}; {self.advice}"
 
 
 class EngineRefused(EngineError):

@@ -25,6 +25,7 @@ from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
 from leafstream.ask import Ask
+from leafstream.engines.base import Standing
 from leafstream.events import Cancelled, Event, Failed, Finished, Noticed
 from leafstream.meter import Watch
 
@@ -35,13 +36,14 @@ WHOLE = (0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 40.0, 60.0, 120.0, 300.0, 90
 
 
 class Load(msgspec.Struct, frozen=True):
-    """How busy the runs are."""
+    """How busy the runs are, and how the servers stand that write for the engine."""
 
     running: int
     queued: int
     readers: int
     slots: int
     free_slots: int
+    standings: tuple[Standing, ...] = ()
 
 
 class Metrics:
@@ -159,9 +161,20 @@ class _Now(Collector):
         yield _gauge("answers_queued", "Answers that wait for a slot.", load.queued)
         yield _gauge("slots", "Answers that can be generated at once.", load.slots)
         yield _gauge("slots_free", "Slots nobody uses.", load.free_slots)
+        yield from _upstreams(load.standings)
         gaps = HistogramMetricFamily("leafstream_inter_token_seconds", "Between two tokens.")
         gaps.add_metric([], list(_cumulated(it.gaps)), it.gap_seconds)
         yield gaps
+
+
+def _upstreams(standings: tuple[Standing, ...]) -> Iterator[Metric]:
+    out = GaugeMetricFamily("leafstream_upstream_out", "1: not asked now.", labels=["url"])
+    busy = GaugeMetricFamily("leafstream_upstream_busy", "Requests it has.", labels=["url"])
+    for one in standings:
+        out.add_metric([one.url], float(one.out))
+        busy.add_metric([one.url], one.busy)
+    if standings:
+        yield from (out, busy)
 
 
 def _cumulated(counts: Iterable[int]) -> Iterator[tuple[str, float]]:

@@ -136,11 +136,18 @@ def drawn(ready: dict[str, Any], span: Span) -> RenderableType:
         "ended": _counts(now.by("leafstream_answers_total", "end")),
         "refused": _counts(now.by("leafstream_refusals_total", "code")),
     }
+    if upstreams := now.by("leafstream_upstream_out", "url"):
+        told["upstreams"] = _upstreams(upstreams)
+        told["reason"] = str(ready.get("reason", "")) or "–"
     grid = Table.grid(padding=(0, 2))
     pairs = list(told.items())
     for (left, says), (right, more) in zip(pairs[::2], pairs[1::2], strict=True):
         grid.add_row(Text(left, style="dim"), says, Text(right, style="dim"), more)
     return Group(Text(head, style="bold"), grid)
+
+
+def _upstreams(out: dict[str, float]) -> str:
+    return ", ".join(f"{url} {'out' if is_out else 'in'}" for url, is_out in out.items())
 
 
 def _quantiles(span: Span, name: str) -> str:

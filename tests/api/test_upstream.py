@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import os
 import subprocess
@@ -15,13 +16,19 @@ from typing import Any
 import httpx2
 import pytest
 from pydantic import BaseModel, Field
+from rich.console import Console
 
 from leafstream import Assistant, Sampling
 from leafstream.engines.upstream import UpstreamEngine, UpstreamOptions
-from leafstream.events import Event, Finished, Started, decode
+from leafstream.events import Event, Failed, Finished, Started, decode
+from leafstream.top import Server, Span, drawn
 from tests.house import STREAM, House, house, kinds, texts
 from tests.llama_server import KEY, LlamaServer, llama_server
+from tests.rude_server import CHAT, GOOD, Answer, RudeServer, rude_server, serving
 
+REFUSING = Answer((b'{"error": {"message": "no"}}',), status=401, kind="application/json")
+TOKENIZE = "/tokenize"
+TOKENS = Answer((b'{"tokens": [1, 2, 3]}',), kind="application/json")
 GREEDY = Sampling(temperature=0.0)
 
 
@@ -47,7 +54,7 @@ def server(model_path: Path) -> Iterator[LlamaServer]:
 
 @asynccontextmanager
 async def served(folder: Path, *urls: str) -> AsyncIterator[House]:
-    engine = await UpstreamEngine.open(UpstreamOptions(urls, KEY))
+    engine = await UpstreamEngine.open(UpstreamOptions(urls, KEY, context_window=1024))
     async with house(folder, engine, ASSISTANTS, soft_landing=False) as running:
         yield running
 
@@ -110,6 +117,78 @@ async def test_an_answer_goes_on_at_another_upstream_when_its_own_dies(
                         (busy,) = (s.url for s in standings if s.busy)
                         (first if busy == first.url else second).kill()
     assert texts(seen) == texts(whole)
+
+
+async def test_a_server_is_not_ready_while_every_upstream_is_out_and_says_so(
+    tmp_path: Path,
+) -> None:
+    first, second = RudeServer(), RudeServer()
+    says = "none of 2 upstreams is in; the log says why"
+    async with serving(first), serving(second), served(tmp_path, first.url, second.url) as running:
+        await ready(running, 200, "", [False, False])
+        first.answers[CHAT] = second.answers[CHAT] = [REFUSING]
+        await running.stream(STORY)
+        await ready(running, 503, says, [True, True])
+        shown = await asyncio.to_thread(top, running.url)
+        assert f"{first.url} out, {second.url} out" in shown
+        assert says in shown
+        first.answers[CHAT] = [GOOD]
+        await ready(running, 200, "", [False, True])
+        metrics = (await running.http.get("/metrics")).text
+        assert f'leafstream_upstream_out{{url="{first.url}"}} 0.0' in metrics
+        assert f'leafstream_upstream_out{{url="{second.url}"}} 1.0' in metrics
+        assert f'leafstream_upstream_busy{{url="{second.url}"}} 0.0' in metrics
+
+
+async def ready(running: House, status: int, reason: str, out: list[bool]) -> None:
+    """Wait until /readyz says this."""
+    async with asyncio.timeout(20):
+        while True:
+            response = await running.http.get("/readyz")
+            told = response.json()
+            if [one["out"] for one in told["upstreams"]] == out:
+                break
+            await asyncio.sleep(0.05)
+    assert (response.status_code, told["reason"]) == (status, reason)
+    assert told["status"] == ("engine_unavailable" if reason else "ready")
+    assert "127.0.0.1" not in response.text  # anybody may ask
+
+
+def top(url: str) -> str:
+    """What `leafstream top` shows of a server."""
+    server = Server(url)
+    try:
+        sample = server.sample()
+        console = Console(width=250, record=True, file=io.StringIO())
+        console.print(drawn(server.ready(), Span(sample, sample)))
+        return console.export_text()
+    finally:
+        server.close()
+
+
+async def test_what_an_upstream_says_of_when_to_ask_again_reaches_the_client(
+    tmp_path: Path,
+) -> None:
+    busy = Answer(status=429, kind="application/json", headers=("Retry-After: 7.5",))
+    async with rude_server(**{TOKENIZE: [TOKENS, TOKENS, busy]}) as server:
+        options = UpstreamOptions((server.url,), vendor="sglang", context_window=1024)
+        engine = await UpstreamEngine.open(options)
+        async with house(tmp_path, engine, ASSISTANTS) as running:
+            response = await running.http.post("/v1/answers", json=STORY)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "8")
+
+
+async def test_a_wrong_key_is_told_to_the_client_as_the_servers_fault(tmp_path: Path) -> None:
+    async with rude_server(REFUSING) as server:
+        options = UpstreamOptions((server.url,), "sesame", context_window=1024)
+        engine = await UpstreamEngine.open(options)
+        async with house(tmp_path, engine, ASSISTANTS, soft_landing=False) as running:
+            events = await running.stream(STORY)
+    failed = events[-1][1]
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.status) == ("engine_misconfigured", 502)
+    assert not failed.retryable
+    assert failed.message == f"{server.url} refuses this server's key (401: no)"
 
 
 async def test_b5_an_answer_that_is_cancelled_frees_the_upstreams_slots(

@@ -175,6 +175,20 @@ async def test_a_user_cannot_write_control_tokens(engine: Engine) -> None:
         assert prompt.tokens.count(control) == plain.tokens.count(control)
 
 
+async def test_an_engine_tells_whether_it_can_write_and_where(engine: Engine) -> None:
+    assert engine.outage == ""
+    stream = engine.generate(await generation(engine, 500))
+    await anext(stream)
+    standings = engine.standings
+    assert bool(standings) == isinstance(engine, UpstreamEngine)
+    assert sum(standing.busy for standing in standings) == len(standings)
+    assert not any(standing.out or standing.reason for standing in standings)
+    await stream.aclose()
+    await engine.close()
+    if not isinstance(engine, ScriptedEngine):
+        assert engine.outage == "the engine is closed"
+
+
 async def test_closing_the_engine_ends_a_stream_in_flight_with_an_error(engine: Engine) -> None:
     if isinstance(engine, ScriptedEngine):
         pytest.skip("the scripted engine has nothing to close")

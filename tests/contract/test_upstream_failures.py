@@ -2,44 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import re
 import time
+import tracemalloc
 from collections.abc import Callable, Coroutine
-from contextlib import aclosing
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import pytest
 import uvloop
 
 from leafstream.engines.base import Chunk, Generation, Prefix
-from leafstream.engines.upstream import Timeouts, UpstreamEngine, UpstreamOptions
-from leafstream.errors import EngineRefused, EngineUnavailable, SetupError
-from leafstream.messages import Message
+from leafstream.engines.upstream import Timeouts
+from leafstream.errors import (
+    EngineError,
+    EngineMisconfigured,
+    EngineRefused,
+    EngineUnavailable,
+)
 from leafstream.sampling import Sampling
-from tests.llama_server import KEY, llama_server
+from tests.contract.upstreams import JSON, QUICK, TURN, asked, collect, opened, said, until
 from tests.rude_server import (
     CHAT,
     DONE,
     GOOD,
-    MODEL,
-    MODELS,
     Answer,
-    RudeServer,
     event,
     rude_server,
-    serving,
     token,
 )
 
-QUICK = Timeouts(connect=1.0, first_token=0.4, between_tokens=0.3, patience=0.2)
-TURN = (Message("user", "Tell me about a cup."),)
 FAILED = {"message": "the engine died", "type": "InternalServerError", "code": 500}
 REFUSED = {"message": "the schema is bad", "type": "BadRequestError", "code": 400}
-JSON = "application/json"
-
 BAD = {
     "a web page": (
         Answer((b"<!DOCTYPE html><html>",), kind="text/html"),
@@ -129,15 +123,20 @@ BAD = {
         EngineUnavailable,
         "is not HTTP",
     ),
-    "a wrong key": (
-        Answer((b'{"error": "Unauthorized"}',), status=401, kind=JSON),
+    "a server that cannot do it": (
+        Answer((b'{"error": {"message": "no grammars here"}}',), status=501, kind=JSON),
         EngineRefused,
-        "LEAFSTREAM_UPSTREAM_KEY",
+        "no grammars here",
     ),
-    "a model that is gone": (
-        Answer((event({"error": REFUSED})[6:],), status=404, kind=JSON),
+    "a request that is too long for a proxy": (
+        Answer((b"<html>Request Entity Too Large</html>",), status=413, kind="text/html"),
         EngineRefused,
-        "LEAFSTREAM_MODEL",
+        "takes no request as long as this",
+    ),
+    "an overload": (
+        Answer((b'{"error": {"message": "overloaded"}}',), status=529, kind=JSON),
+        EngineUnavailable,
+        "answers 529: overloaded",
     ),
     "a request it does not take": (
         Answer((b'{"detail": "top_k is too large"}',), status=422, kind=JSON),
@@ -155,21 +154,49 @@ BAD = {
         "answers 429",
     ),
 }  # fmt: skip
-
-
-async def opened(*urls: str, **more: Any) -> UpstreamEngine:
-    given = {"context_window": 2048, "timeouts": QUICK, **more}
-    return await UpstreamEngine.open(UpstreamOptions(urls, **given))
-
-
-async def asked(engine: UpstreamEngine, **more: Any) -> list[Chunk]:
-    generation = Generation(await engine.prompt(TURN), 50, **more)
-    async with aclosing(engine.generate(generation)) as chunks:
-        return [chunk async for chunk in chunks]
-
-
-def said(chunks: list[Chunk]) -> str:
-    return "".join(chunk.text for chunk in chunks)
+ACCOUNT = {"message": "You exceeded your quota", "type": "insufficient_quota"}
+OPERATORS: dict[str, tuple[Answer, str, str]] = {
+    "a wrong key": (
+        Answer((b'{"error": "Unauthorized"}',), status=401, kind=JSON),
+        "refuses this server's key (401: Unauthorized)",
+        "set LEAFSTREAM_UPSTREAM_KEY",
+    ),
+    "a key without rights": (
+        Answer((b'{"error": {"message": "not your project"}}',), status=403, kind=JSON),
+        "does not let this server's key in (403: not your project)",
+        "give LEAFSTREAM_UPSTREAM_KEY the right to it",
+    ),
+    "an unpaid bill": (
+        Answer((b'{"error": {"message": "Insufficient Balance"}}',), status=402, kind=JSON),
+        "wants to be paid (402: Insufficient Balance)",
+        "look at the account of LEAFSTREAM_UPSTREAM_KEY",
+    ),
+    "an empty account, told as too many requests": (
+        Answer((event({"error": ACCOUNT})[6:],), status=429, kind=JSON),
+        "wants to be paid (402: You exceeded your quota)",
+        "look at the account of LEAFSTREAM_UPSTREAM_KEY",
+    ),
+    "a model that is gone": (
+        Answer((event({"error": REFUSED})[6:],), status=404, kind=JSON),
+        "does not know the model or the path (404: the schema is bad)",
+        "look at LEAFSTREAM_MODEL and LEAFSTREAM_UPSTREAM",
+    ),
+    "a path that is no endpoint": (
+        Answer(status=405, kind=JSON),
+        "does not know the path (405: no reason given)",
+        "look at LEAFSTREAM_MODEL and LEAFSTREAM_UPSTREAM",
+    ),
+    "a move to another place": (
+        Answer(status=308, headers=("Location: https://elsewhere.example/v1",)),
+        "redirects to https://elsewhere.example/v1 (308)",
+        "set LEAFSTREAM_UPSTREAM to where the server is",
+    ),
+    "a wrong key told in a stream": (
+        Answer((event({"error": {"message": "who are you?", "code": 401}}), DONE)),
+        "refuses this server's key (401: who are you?)",
+        "set LEAFSTREAM_UPSTREAM_KEY",
+    ),
+}
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -227,16 +254,53 @@ async def test_retry_after_is_waited_for() -> None:
         await engine.close()
 
 
-async def test_the_key_is_sent_and_never_told() -> None:
-    refusing = Answer((b'{"error": {"message": "no"}}',), status=401, kind=JSON)
-    async with rude_server(GOOD, refusing) as server:
+@pytest.mark.parametrize("case", OPERATORS)
+async def test_what_its_operator_has_to_mend_is_not_the_clients_fault_and_the_log_says_what(
+    case: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer, says, advice = OPERATORS[case]
+    async with rude_server(answer) as server:
+        engine = await opened(server.url, timeouts=Timeouts())
+        begun = time.monotonic()
+        with pytest.raises(EngineMisconfigured) as raised:
+            await asked(engine)
+        assert time.monotonic() - begun < 1  # waiting for it would not help
+        assert engine.outage == "none of 1 upstreams is in; the log says why"
+        with pytest.raises(EngineMisconfigured, match=re.escape(says)):
+            await asked(engine)  # and it is not asked for every answer, either
+        num_asked = server.num_asked(CHAT)
+        await engine.close()
+    assert raised.value.message == f"{server.url} {says}"
+    assert (raised.value.status, raised.value.retryable) == (502, False)
+    assert f"upstream {server.url} is out: {server.url} {says}; {advice}" in caplog.text
+    assert num_asked == 2  # once at the start
+
+
+@pytest.mark.parametrize(
+    "telling",
+    [
+        Answer((b'{"error": {"message": "no such key: sesame"}}',), status=401, kind=JSON),
+        Answer((b"Authorization: Bearer sesame",), status=500, kind="text/plain"),
+        Answer((b"Authorization: Bearer sesame",), kind="text/plain"),
+        Answer((event({"error": {"message": "sesame is no key", "code": 401}}),)),
+        Answer((b"event: error\ndata: sesame\n\n",)),
+        Answer((b"data: sesame\n\n",)),
+        Answer(status=307, headers=("Location: http://h/?key=sesame",)),
+    ],
+)
+async def test_the_key_is_sent_and_never_told(
+    telling: Answer, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with rude_server(GOOD, telling) as server:
         engine = await opened(server.url, key="sesame")
         await asked(engine)
-        with pytest.raises(EngineRefused) as raised:
+        with pytest.raises(EngineError) as raised:
             await asked(engine)
         await engine.close()
     assert {headers["authorization"] for _, headers, _ in server.asked} == {"Bearer sesame"}
-    assert "sesame" not in str(raised.value)
+    assert "…" in str(raised.value)
+    assert "sesame" not in str(raised.value) + caplog.text
 
 
 async def test_leaving_a_stream_hangs_up_so_that_the_upstream_stops() -> None:
@@ -274,11 +338,12 @@ async def test_all_that_one_read_brings_is_one_chunk() -> None:
     assert sum(chunk.num_tokens for chunk in chunks) == 50
 
 
-async def test_a_prefix_that_an_upstream_cannot_continue_is_refused() -> None:
+async def test_where_a_half_written_answer_cannot_be_gone_on_with_it_may_be_asked_anew() -> None:
     async with rude_server() as server:
         engine = await opened(server.url)
-        with pytest.raises(EngineRefused, match="cannot go on with a half-written answer"):
+        with pytest.raises(EngineError, match="cannot go on with a half-written") as raised:
             await asked(engine, prefix=Prefix("Half a"))
+        assert raised.value.retryable
         await engine.close()
 
 
@@ -296,151 +361,16 @@ async def test_a_setting_that_an_upstream_lacks_is_refused_unless_it_may_be_left
     assert "top_k" not in server.asked[-1][2]
 
 
-STARTS: dict[str, tuple[dict[str, list[Answer]], dict[str, Any], str]] = {
-    "a web page": (
-        {MODELS: [Answer((b"<html>",), kind="text/html")]},
-        {},
-        "is no OpenAI-compatible API: GET /v1/models gives a web page; set LEAFSTREAM_UPSTREAM",
-    ),
-    "another JSON": (
-        {MODELS: [Answer((b'{"ok": true}',), kind=JSON)]},
-        {},
-        "is no OpenAI-compatible API",
-    ),
-    "a wrong path": ({MODELS: [Answer(status=404, kind=JSON)]}, {}, "often ends in /v1"),
-    "no key": ({MODELS: [Answer(status=401, kind=JSON)]}, {}, "set LEAFSTREAM_UPSTREAM_KEY"),
-    "not HTTP": ({MODELS: [Answer((b"220 smtp\r\n",), raw=True)]}, {}, "is not HTTP"),
-    "no models": ({MODELS: [Answer((b'{"data": []}',), kind=JSON)]}, {}, "serves no model yet"),
-    "another model": ({}, {"model": "big-70b"}, f"set LEAFSTREAM_MODEL to one of: {MODEL}"),
-    "several models": (
-        {MODELS: [Answer((b'{"data": [{"id": "a"}, {"id": "b"}]}',), kind=JSON)]},
-        {},
-        "serves a, b; set LEAFSTREAM_MODEL to one of them",
-    ),
-    "no window": ({}, {"context_window": None}, "set LEAFSTREAM_CONTEXT_WINDOW"),
-    "another vendor": ({}, {"vendor": "vlm"}, "'vlm' is none of: auto, vllm, sglang"),
-    "a window beyond it": (
-        {
-            MODELS: [
-                Answer(
-                    (b'{"data": [{"id": "rude-1b", "owned_by": "vllm", "max_model_len": 1024}]}',),
-                    kind=JSON,
-                )
-            ]
-        },
-        {},
-        "it serves 1024; set LEAFSTREAM_CONTEXT_WINDOW",
-    ),
-    "no chats": ({CHAT: [Answer(status=404, kind=JSON)]}, {}, "the upstream writes nothing"),
-}
-
-
-@pytest.mark.parametrize("case", STARTS)
-async def test_an_upstream_that_cannot_be_used_is_told_at_the_start(case: str) -> None:
-    answers, options, says = STARTS[case]
-    server = RudeServer(answers)
-    async with serving(server):
-        with pytest.raises(SetupError) as raised:
-            await opened(server.url, **options)
-    assert says in str(raised.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "says"),
-    [
-        ("http://127.0.0.1:9", "nothing listens there; start the server or mend"),
-        ("ftp://127.0.0.1", "is no http(s) URL"),
-        ("http://user:word@127.0.0.1", "holds more than a host and a path"),
-    ],
-)
-async def test_a_url_where_nothing_can_be_is_told_at_the_start(url: str, says: str) -> None:
-    with pytest.raises(SetupError) as raised:
-        await opened(url)
-    assert says in str(raised.value)
-
-
-async def test_upstreams_of_two_models_are_refused_at_the_start() -> None:
-    other = Answer((b'{"data": [{"id": "other", "owned_by": "rude"}]}',), kind=JSON)
-    first, second = RudeServer(), RudeServer({MODELS: [other]})
-    async with serving(first), serving(second):
-        with pytest.raises(SetupError, match="servers of one kind and model"):
-            await opened(first.url, second.url)
-
-
-async def test_an_upstream_that_is_down_at_the_start_is_told_and_joins_when_it_is_up(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    late = RudeServer()
-    async with serving(late):
-        pass  # it has a port now, and nobody listens
+async def test_counting_long_texts_keeps_none_of_them() -> None:
     async with rude_server() as server:
-        engine = await opened(server.url, late.url)
-        assert f"upstream {late.url} is out" in caplog.text
-        assert [standing.out for standing in engine.standings] == [False, True]
-        async with serving(late):
-            await until(lambda: not engine.standings[1].out, seconds=5.0)
-            await engine.close()
-
-
-async def test_the_least_busy_upstream_is_asked() -> None:
-    slow = Answer((token("a"),) * 100, pause=0.05)
-    async with rude_server(slow, slow) as first:
-        second = RudeServer({CHAT: [GOOD]})
-        async with serving(second):
-            engine = await opened(first.url, second.url)
-            streams = [
-                engine.generate(Generation(await engine.prompt(TURN), 50, key="same"))
-                for _ in range(2)
-            ]
-            for stream in streams:
-                await anext(stream)
-            busy = sorted(standing.busy for standing in engine.standings)
-            for stream in streams:
-                await stream.aclose()
-            await engine.close()
-    assert busy == [1, 1]
-
-
-async def test_a_circuit_opens_and_closes_again_and_says_so(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level(logging.WARNING, "leafstream.engines.openai")
-    ill = RudeServer({CHAT: [GOOD, Answer(status=500, kind=JSON)]})
-    well = RudeServer()
-    async with serving(ill), serving(well):
-        engine = await opened(ill.url, well.url)
-        for number in range(40):
-            assert said(await asked(engine, key=str(number))) == "Good day"
-        assert ill.num_asked(CHAT) == 4  # at the start, and until the circuit opened
-        assert engine.is_ready
-        assert [standing.out for standing in engine.standings] == [True, False]
-        assert "answers 500" in engine.standings[0].reason
-        assert f"upstream {ill.url} is out" in caplog.text
-        ill.answers[CHAT] = [GOOD]
-        await until(lambda: not engine.standings[0].out, seconds=5.0)
-        assert f"upstream {ill.url} is back" in caplog.text
+        engine = await opened(server.url)
+        tracemalloc.start()
+        for number in range(300):
+            assert await engine.count(f"{number} " + "cup " * 25_000) > 30_000
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
         await engine.close()
-
-
-async def test_while_every_upstream_is_out_counting_fails_at_once_and_a_stream_waits(
-    model_path: Path,
-) -> None:
-    with llama_server(model_path) as server:
-        engine = await opened(server.url, key=KEY, context_window=None, timeouts=Timeouts())
-        whole = Generation(await engine.prompt(TURN), 8, Sampling(temperature=0.0))
-        expected = said(await collect(engine, whole))
-        server.kill()
-        waiting = asyncio.create_task(collect(engine, whole))
-        await until(lambda: not engine.is_ready)
-        begun = time.monotonic()
-        with pytest.raises(EngineUnavailable, match=r"no upstream is in: .*nothing listens there"):
-            await engine.prompt(TURN)
-        assert time.monotonic() - begun < 0.1
-        assert not waiting.done()
-        await asyncio.to_thread(server.start)
-        assert said(await waiting) == expected
-        assert engine.is_ready
-        await engine.close()
+    assert held < 1 << 20
 
 
 @pytest.mark.parametrize("case", BAD)
@@ -461,19 +391,3 @@ def test_what_holds_for_streams_holds_on_uvloop_too(
     promise: Callable[[], Coroutine[None, None, None]],
 ) -> None:
     uvloop.run(promise())
-
-
-async def collect(
-    engine: UpstreamEngine, generation: Generation, chunks: list[Chunk] | None = None
-) -> list[Chunk]:
-    chunks = [] if chunks is None else chunks
-    async with aclosing(engine.generate(generation)) as stream:
-        async for chunk in stream:
-            chunks.append(chunk)
-    return chunks
-
-
-async def until(condition: Callable[[], bool], seconds: float = 2.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)

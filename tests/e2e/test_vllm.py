@@ -25,6 +25,7 @@ from tests.contract.test_engines import (  # noqa: F401 - run here with this mod
     test_a_schema_is_kept_across_a_cut_at_any_token,
     test_a_schema_is_kept_and_characters_of_many_tokens_come_whole,
     test_a_user_cannot_write_control_tokens,
+    test_an_engine_tells_whether_it_can_write_and_where,
     test_closing_a_stream_frees_its_slot_at_once,
     test_closing_the_engine_ends_a_stream_in_flight_with_an_error,
     test_only_the_last_chunk_has_a_finish_reason_and_it_has_the_usage,

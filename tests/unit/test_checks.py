@@ -17,6 +17,7 @@ from leafstream.engines import memory
 from leafstream.errors import SetupError
 from leafstream.settings import Settings
 from tests.house import house
+from tests.rude_server import MODEL, MODELS, Answer, RudeServer, rude_server, serving
 
 
 def target(tmp_path: Path, **given: Any) -> Target:
@@ -76,7 +77,24 @@ def test_what_is_wrong_is_a_problem_with_what_to_do(
 def test_upstreams_that_do_not_answer_are_a_problem(tmp_path: Path) -> None:
     found = told("upstreams", target(tmp_path, upstream="http://127.0.0.1:9"))
     assert found.level == "problem"
-    assert "no upstream answers: http://127.0.0.1:9" in found.sentence
+    assert "no upstream can be used: http://127.0.0.1:9: nothing listens" in found.sentence
+
+
+async def test_each_upstream_is_told_with_what_it_serves_or_why_it_cannot_be_used(
+    tmp_path: Path,
+) -> None:
+    import asyncio  # noqa: PLC0415
+
+    refusing = RudeServer({MODELS: [Answer(status=401, kind="application/json")]})
+    async with rude_server() as well, serving(refusing):
+        urls = (f"{well.url},{refusing.url}", well.url)
+        found, alone = [
+            await asyncio.to_thread(told, "upstreams", target(tmp_path, upstream=url, model=MODEL))
+            for url in urls
+        ]
+    assert found.level == "warning"
+    assert f"{refusing.url} refuses the key (401); set LEAFSTREAM_UPSTREAM_KEY" in found.message
+    assert alone == Finding("ok", f"{well.url} is other with {MODEL}")
 
 
 def test_a_model_that_is_still_to_be_fetched_is_a_warning(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from leafstream.engines.base import Generation, Prefix, Prompt
 from leafstream.engines.openai.bodies import CHAT, Writer
 from leafstream.engines.openai.vendors import LLAMACPP, VENDORS, VLLM, Vendor, filled
-from leafstream.errors import EngineRefused
+from leafstream.errors import EngineError, EngineRefused
 from leafstream.messages import Message
 from leafstream.sampling import Sampling
 from leafstream.schema import Schema
@@ -47,7 +47,7 @@ def test_a_chat_streams_and_has_no_hole_left(vendor: Vendor) -> None:
 @each_vendor
 def test_a_half_written_answer_is_the_last_message_or_is_refused(vendor: Vendor) -> None:
     if vendor.continuing is None:
-        with pytest.raises(EngineRefused, match=vendor.name):
+        with pytest.raises(EngineError, match=vendor.name):
             chat(vendor, prefix=Prefix("Half"))
         return
     body = chat(vendor, prefix=Prefix("Half"))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from leafstream.engines.base import Chunk
+from leafstream.engines.openai.failures import Source
 from leafstream.engines.openai.wire import Stream
 from leafstream.errors import EngineRefused, EngineUnavailable
 from leafstream.events import Usage
@@ -109,7 +110,7 @@ STREAMS = {
 
 
 def read(pieces: list[bytes]) -> list[Chunk]:
-    stream = Stream(URL)
+    stream = Stream(Source(URL))
     chunks = [chunk for piece in pieces if (chunk := stream.feed(piece)) is not None]
     return [*chunks, stream.end()]
 
@@ -143,7 +144,7 @@ def test_what_one_read_brings_is_one_chunk(case: str) -> None:
 
 
 def test_tokens_of_half_a_character_wait_for_the_rest_of_it() -> None:
-    stream = Stream(URL)
+    stream = Stream(Source(URL))
     assert stream.feed(sse(completion("", [1]), done=False)) is None
     assert stream.num_tokens == 1
     assert stream.feed(sse(completion("텀", [2]), done=False)) == Chunk("텀", 2, (1, 2))
@@ -172,13 +173,13 @@ def test_the_upstreams_own_count_is_told_at_the_end() -> None:
 def test_an_error_in_a_chunk_is_told_and_sorted_by_whether_asking_again_helps(
     event: dict[str, Any], error: type[Exception]
 ) -> None:
-    stream = Stream(URL)
+    stream = Stream(Source(URL))
     with pytest.raises(error, match="m"):
         stream.feed(sse(chat("a"), event))
 
 
 def test_a_line_without_end_is_not_kept_for_ever() -> None:
-    stream = Stream(URL)
+    stream = Stream(Source(URL))
     stream.feed(b"data: " + b"x" * 4_000_000)
     with pytest.raises(EngineUnavailable, match="does not end"):
         stream.feed(b"x" * 400_000)

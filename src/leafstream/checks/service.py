@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx2
 
 from leafstream.checks.check import Finding, Target, ok, problem, warning
-from leafstream.engine_choice import DEFAULT_SLOTS
+from leafstream.engine_choice import DEFAULT_SLOTS, upstream_options
 from leafstream.engines.checkpoint import PREFIX
 from leafstream.engines.grammar import compile_grammar
 from leafstream.engines.llamacpp import (
@@ -18,7 +18,9 @@ from leafstream.engines.llamacpp import (
     window_of,
 )
 from leafstream.engines.memory import GIB, available_memory, check_memory
-from leafstream.errors import SetupError
+from leafstream.engines.openai.probe import Found
+from leafstream.engines.upstream import look_at_each
+from leafstream.errors import LeafstreamError, SetupError
 from leafstream.keys import read_keys
 from leafstream.log.choice import open_storage
 from leafstream.models.cache import check_space, megabytes, place
@@ -71,21 +73,22 @@ def model(target: Target) -> Finding:
 
 
 def upstreams(target: Target) -> Finding:
-    """Whether the engines elsewhere answer; what they serve is found out by the start itself."""
-    silent = []
-    listed = [url.strip() for url in (target.settings.upstream or "").split(",") if url.strip()]
-    if not listed:
+    """What the engines elsewhere are; whether they write is found out by the start itself."""
+    settings = target.settings
+    if settings.upstream is None:
         return ok("none")
-    for url in listed:
-        try:
-            httpx2.get(url, timeout=5)
-        except (httpx2.HTTPError, httpx2.InvalidURL) as error:
-            silent.append(f"{shown('url', url)} ({error})")
-    if len(silent) == len(listed):
-        return problem(f"no upstream answers: {', '.join(silent)}", "check LEAFSTREAM_UPSTREAM")
-    if silent:
-        return warning(f"silent: {', '.join(silent)}", "the others take its part")
-    return ok(f"{len(listed)} upstream{'s' * (len(listed) > 1)} answer")
+    found = asyncio.run(look_at_each(upstream_options(settings, settings.upstream)))
+    wrong = [said.message for said in found.values() if isinstance(said, LeafstreamError)]
+    well = [
+        f"{url} is {said.vendor.name} with {said.model}"
+        for url, said in found.items()
+        if isinstance(said, Found)
+    ]
+    if not well:
+        return problem(f"no upstream can be used: {'; '.join(wrong)}", "check LEAFSTREAM_UPSTREAM")
+    if wrong:
+        return warning("; ".join([*wrong, *well]), "the others take its part")
+    return ok("; ".join(well))
 
 
 def _to_fetch(settings: Settings) -> Finding:
@@ -193,7 +196,7 @@ def traces(target: Target) -> Finding:
 def _is_ours(url: str) -> bool:
     try:
         response = httpx2.get(f"{url}/readyz", timeout=2, trust_env=False)
-        return bool(response.is_success and "free_slots" in response.json())
+        return "free_slots" in response.json()  # also where it is not ready
     except (httpx2.HTTPError, ValueError):
         return False
 

@@ -70,11 +70,24 @@ class Least:
         self._sizes: dict[Node, int] = {}
         self._open: dict[Node, None] = {}
         self._steps = 0
+        self._hopeless: set[Node] = set()
 
     def value(self, node: Node) -> Json:
         """The least value of `node`. Raises Unbuildable where none is found."""
         if node in self._known:
             return self._known[node]
+        if self._open:
+            return self._found(node)
+        if node in self._hopeless:
+            raise Unbuildable
+        self._steps = 0  # each question has its own: what one took is not missing in the next
+        try:
+            return self._found(node)
+        except Unbuildable:
+            self._hopeless.add(node)
+            raise
+
+    def _found(self, node: Node) -> Json:
         self._steps += 1
         if node in self._open or len(self._open) >= MAX_DEPTH or self._steps > MAX_STEPS:
             raise Unbuildable

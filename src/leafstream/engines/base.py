@@ -12,6 +12,8 @@ from leafstream.messages import Messages
 from leafstream.sampling import Sampling
 from leafstream.schema import Schema
 
+CLOSED = "the engine is closed"
+
 
 class Prompt(msgspec.Struct, frozen=True):
     """Messages under the model's own chat template, ready for the assistant's turn.
@@ -65,6 +67,17 @@ class Chunk(msgspec.Struct, frozen=True, gc=False):
     """Of the prompt, so many were not read again; told from the first chunk on."""
 
 
+class Standing(msgspec.Struct, frozen=True):
+    """How a server that writes for an engine stands: how many generations it has from here, and
+    whether it is out, with the reason.
+    """
+
+    url: str
+    busy: int
+    out: bool
+    reason: str = ""
+
+
 class Engine(Protocol):
     """A model that writes. `slots` is how many generations run at once; the caller queues the rest.
 
@@ -83,6 +96,16 @@ class Engine(Protocol):
     @property
     def settings(self) -> Mapping[str, str]:
         """The fields of Sampling that it honours, with its own names; others never reach it."""
+        ...
+
+    @property
+    def outage(self) -> str:
+        """Why nothing can be generated just now, for whoever asks; "" where something can."""
+        ...
+
+    @property
+    def standings(self) -> tuple[Standing, ...]:
+        """The servers that write for it; () where it writes in this process."""
         ...
 
     async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import msgspec
 import torch
 
-from leafstream.engines.base import Chunk
+from leafstream.engines.base import CLOSED, Chunk
 from leafstream.engines.rows import Kept, Rows, length
 from leafstream.engines.sampler import Sampler
 from leafstream.engines.spelling import Spelled, Spelling
@@ -90,11 +90,15 @@ class Batch:
         self._closing = False
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="generate")
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closing
+
     def begin(self, sequence: Sequence) -> None:
         """Take a sequence in. Raises EngineUnavailable once the batch is closed."""
         with self._lock:
             if self._closing:
-                raise EngineUnavailable("the engine was closed")
+                raise EngineUnavailable(CLOSED)
             self._waiting.append(sequence)
             if not self._runs:
                 self._runs = True
@@ -127,7 +131,7 @@ class Batch:
 
     def _leave_out(self) -> None:
         """Take out what was cancelled, or everything when the engine closes."""
-        gone = EngineUnavailable("the engine was closed") if self._closing else None
+        gone = EngineUnavailable(CLOSED) if self._closing else None
         for sequence in [*self._unread, *self._written]:
             if gone is not None or sequence.mailbox.cancelled.is_set():
                 self._keep(sequence, self._remove(sequence))

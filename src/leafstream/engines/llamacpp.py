@@ -20,7 +20,7 @@ import httpx2
 import msgspec
 
 from leafstream.engines import thread
-from leafstream.engines.base import Chunk, Generation, Prompt
+from leafstream.engines.base import CLOSED, Chunk, Generation, Prompt, Standing
 from leafstream.engines.dry import SETTINGS, sampling_fields
 from leafstream.engines.grammars import Grammars
 from leafstream.engines.llamacpp_wire import (
@@ -71,6 +71,8 @@ class Address(msgspec.Struct, frozen=True):
 
 class LlamaCppEngine:
     """One GGUF model in this process. Made by `open`."""
+
+    standings: tuple[Standing, ...] = ()
 
     def __init__(self, server: Any, header: Header, folder: Path, options: LlamaCppOptions) -> None:
         self._server = server
@@ -128,6 +130,10 @@ class LlamaCppEngine:
     @property
     def settings(self) -> Mapping[str, str]:
         return SETTINGS
+
+    @property
+    def outage(self) -> str:
+        return CLOSED if self._closing else ""
 
     async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
         clean, text = self._rendered(messages, template)

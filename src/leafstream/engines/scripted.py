@@ -11,7 +11,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
 import msgspec
 
-from leafstream.engines.base import Chunk, Generation, Prompt
+from leafstream.engines.base import Chunk, Generation, Prompt, Standing
 from leafstream.errors import EngineError
 from leafstream.events import Usage
 from leafstream.messages import Messages
@@ -51,6 +51,8 @@ class ScriptedEngine:
     """Writes `script` token by token, as `play` says; `generations` are the last asked."""
 
     model = "scripted"
+    outage = ""
+    standings: tuple[Standing, ...] = ()
 
     def __init__(self, script: Script = "", play: Play | None = None) -> None:
         self._script = script

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from leafstream.engines import thread
-from leafstream.engines.base import Chunk, Generation, Prompt
+from leafstream.engines.base import CLOSED, Chunk, Generation, Prompt, Standing
 from leafstream.engines.device import give_back
 from leafstream.engines.grammar import limits
 from leafstream.engines.grammars import Grammars
@@ -56,6 +56,8 @@ class TransformersOptions(msgspec.Struct, frozen=True):
 
 class TransformersEngine:
     """One model in this process. Made by `open`."""
+
+    standings: tuple[Standing, ...] = ()
 
     def __init__(self, weights: Weights, options: TransformersOptions) -> None:
         from leafstream.engines.batch import Batch, Limits  # noqa: PLC0415
@@ -118,6 +120,10 @@ class TransformersEngine:
     @property
     def settings(self) -> Mapping[str, str]:
         return SETTINGS
+
+    @property
+    def outage(self) -> str:
+        return CLOSED if self._batch.is_closed else ""
 
     async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
         clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)

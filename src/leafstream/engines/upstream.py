@@ -12,23 +12,30 @@ import logging
 import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
+from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from leafstream.engines.base import Chunk, Generation, Prompt
+from leafstream.engines.base import CLOSED, Chunk, Generation, Prompt, Standing
 from leafstream.engines.grammars import Grammars
 from leafstream.engines.openai.bodies import Asked, Writer
 from leafstream.engines.openai.connection import Client, Reply, target_of
 from leafstream.engines.openai.controls import known_controls
 from leafstream.engines.openai.counting import Counter, Estimate, Server, TokenizerFile
-from leafstream.engines.openai.failures import UpstreamUnavailable, status_error
-from leafstream.engines.openai.pool import Pool, Standing, Upstream
-from leafstream.engines.openai.probe import Found, Probe, call
-from leafstream.engines.openai.vendors import VENDORS
+from leafstream.engines.openai.failures import Source, UpstreamUnavailable, status_error
+from leafstream.engines.openai.pool import FAILURES, Pool, Upstream
+from leafstream.engines.openai.probe import Found, Probe, call, common
 from leafstream.engines.openai.wire import Stream
-from leafstream.errors import EngineError, EngineRefused, EngineUnavailable, SetupError
+from leafstream.errors import (
+    EngineError,
+    EngineMisconfigured,
+    EngineRefused,
+    LeafstreamError,
+    SetupError,
+)
 from leafstream.messages import Message, Messages
 from leafstream.sampling import Sampling
 from leafstream.schema import Schema
@@ -70,7 +77,7 @@ class UpstreamEngine:
         self._options = options
         self._vendor = found.vendor
         self._served = found.model
-        self._window = _window(found, options)
+        self._window = found.window_for(options.context_window)
         self._slots = options.slots or (found.slots or DEFAULT_SLOTS) * len(upstreams)
         self._pool = Pool(upstreams, found.vendor.health, self._trial)
         self._writer = Writer(found.vendor, found.model, options.ignored)
@@ -80,7 +87,7 @@ class UpstreamEngine:
         self._smallest: Asked | None = None
         self._overhead = 0
         self._grammars = Grammars()
-        self._counts: dict[str, int] = {}
+        self._counts: dict[bytes, int] = {}
         self._closing = False
 
     @classmethod
@@ -116,9 +123,14 @@ class UpstreamEngine:
         return self._pool.standings()
 
     @property
-    def is_ready(self) -> bool:
-        """Whether any upstream is in."""
-        return not all(standing.out for standing in self.standings)
+    def outage(self) -> str:
+        if self._closing:
+            return CLOSED
+        standings = self.standings
+        if not all(standing.out for standing in standings):
+            return ""
+        # Anybody may ask whether a server is ready: addresses are for the log and the metrics.
+        return f"none of {len(standings)} upstreams is in; the log says why"
 
     async def _settle(self) -> None:
         """Find out how tokens are counted and whether grammars are taken; begin to watch."""
@@ -144,20 +156,23 @@ class UpstreamEngine:
         try:
             last = [chunk async for chunk in self._attempts(self._smallest, None)][-1]
         except EngineError as error:
-            raise SetupError(f"the upstream writes nothing: {error.message}") from None
+            said = error.sentence if isinstance(error, EngineMisconfigured) else error.message
+            raise SetupError(f"the upstream writes nothing: {said}") from None
         if prompt.estimated and last.usage is not None:
             self._overhead = max(0, last.usage.prompt_tokens - prompt.num_tokens)
 
     async def _found_counter(self) -> Counter:
         counting = self._vendor.counting
         if counting is not None:
-            server = Server(counting, self._served, self._call)
+            upstream = await self._pool.choose(None, 0.0)
             try:
-                await server.prompt((Message("user", "a"),))
+                # Not through the pool: a server without this path is none that is out.
+                trial = Server(counting, self._served, partial(call, upstream.client))
+                await trial.prompt((Message("user", "a"),))
             except EngineError as error:
                 logger.warning("the upstream does not count tokens: %s", error.message)
             else:
-                return server
+                return Server(counting, self._served, self._call)
         return TokenizerFile(self._options.tokenizer) if self._options.tokenizer else Estimate()
 
     async def _keeps_a_grammar(self) -> bool:
@@ -189,11 +204,13 @@ class UpstreamEngine:
         return msgspec.structs.replace(prompt, num_tokens=prompt.num_tokens + self._overhead)
 
     async def count(self, text: str) -> int:
-        if text not in self._counts:
+        # Kept by its digest: a caller's schema may have a text of megabytes as its shortest answer.
+        name = blake2b(text.encode(errors="surrogatepass"), digest_size=16).digest()
+        if name not in self._counts:
             if len(self._counts) > 1024:
                 self._counts.clear()
-            self._counts[text] = await self._counter.count(text)
-        return self._counts[text]
+            self._counts[name] = await self._counter.count(text)
+        return self._counts[name]
 
     async def constrains(self, schema: Schema) -> bool:
         # Another grammar than ours may leave out what it does not know, and does not say so.
@@ -236,6 +253,11 @@ class UpstreamEngine:
                                 begun = True
                                 upstream.succeeded()
                             yield chunk
+            except EngineMisconfigured:
+                if begun:
+                    raise
+                tried.add(upstream)
+                continue
             except UpstreamUnavailable as error:
                 tried.add(upstream)
                 pause = backoff if error.retry_after is None else error.retry_after
@@ -257,10 +279,10 @@ class UpstreamEngine:
 
     async def _chunks(self, upstream: Upstream, asked: Asked) -> AsyncGenerator[Chunk, None]:
         limits = self._options.timeouts
-        stream = Stream(upstream.url)
+        stream = Stream(upstream.client.source)
         seconds, waiting, since = limits.first_token, "first token", time.monotonic()
         async with upstream.client.request(asked.path, asked.body, seconds) as reply:
-            await self._check(reply, upstream.url)
+            await self._check(reply, upstream.client.source)
             while not stream.over:
                 # Comments and empty chunks show that somebody is there, not that anyone writes.
                 data = await reply.read(max(0.01, since + seconds - time.monotonic()), waiting)
@@ -276,31 +298,34 @@ class UpstreamEngine:
             await reply.ended()
         yield last
 
-    async def _check(self, reply: Reply, url: str) -> None:
+    async def _check(self, reply: Reply, source: Source) -> None:
         kind = reply.headers.get("content-type", "")
         if reply.status == 200 and "event-stream" in kind:
             return
         body = await reply.body(self._options.timeouts.connect)
         if reply.status != 200:
-            raise status_error(url, reply.status, reply.headers, body)
+            raise status_error(source, reply.status, reply.headers, body)
         what = "a web page" if "html" in kind else kind or "something without a type"
-        shown = body[:120].decode(errors="replace")
-        raise UpstreamUnavailable(f"{url} answers with {what} instead of a stream: {shown!r}")
+        shown = source.quoted(body, 120)
+        raise UpstreamUnavailable(
+            f"{source.url} answers with {what} instead of a stream: {shown!r}"
+        )
 
     async def _call(self, path: str, body: Any) -> Any:
         """POST to whichever upstream is in; tried once more on another. Raises EngineError."""
-        for last in (False, True):
-            upstream = await self._pool.choose(None, 0.0)
+        tried: set[Upstream] = set()
+        while True:
+            upstream = await self._pool.choose(None, 0.0, tried)
             try:
                 with self._pool.asking(upstream):
                     answer = await call(upstream.client, path, body)
-            except EngineUnavailable:
-                if last:
+            except FAILURES:
+                if tried:
                     raise
+                tried.add(upstream)
             else:
                 upstream.succeeded()
                 return answer
-        raise AssertionError
 
     async def close(self) -> None:
         self._closing = True
@@ -318,11 +343,21 @@ def _client(url: str, options: UpstreamOptions) -> Client:
     return Client(target, options.key, options.timeouts.connect)
 
 
+async def look_at_each(options: UpstreamOptions) -> dict[str, Found | LeafstreamError]:
+    """What is at each URL, or why it cannot be used. Raises SetupError for what is no URL."""
+    found: dict[str, Found | LeafstreamError] = {}
+    for client in [_client(url, options) for url in options.urls]:
+        try:
+            found[client.target.url] = await Probe(client).look(options.model, options.vendor)
+        except (UpstreamUnavailable, SetupError) as error:
+            found[client.target.url] = error
+        finally:
+            client.close()
+    return found
+
+
 async def _look(upstreams: list[Upstream], options: UpstreamOptions) -> Found:
     """What the upstreams are, all of one kind; those that are down are passed over for now."""
-    if options.vendor != "auto" and options.vendor not in VENDORS:
-        known = ", ".join(VENDORS)
-        raise SetupError(f"LEAFSTREAM_UPSTREAM_VENDOR={options.vendor!r} is none of: auto, {known}")
     found: dict[str, Found] = {}
     down: dict[Upstream, UpstreamUnavailable] = {}
     for upstream in upstreams:
@@ -336,31 +371,4 @@ async def _look(upstreams: list[Upstream], options: UpstreamOptions) -> Found:
         raise SetupError(f"{reasons}; start the server or mend LEAFSTREAM_UPSTREAM")
     for upstream, told in down.items():
         upstream.failed(told, at_once=True)
-    return _common(found)
-
-
-def _common(found: dict[str, Found]) -> Found:
-    first, *others = found.values()
-    for url, other in found.items():
-        if (other.vendor.name, other.model) != (first.vendor.name, first.model):
-            raise SetupError(
-                f"{url} is {other.vendor.name} with {other.model}, another is {first.vendor.name} "
-                f"with {first.model}: LEAFSTREAM_UPSTREAM takes servers of one kind and model"
-            )
-    windows = [one.window for one in (first, *others) if one.window is not None]
-    return msgspec.structs.replace(first, window=min(windows, default=None))
-
-
-def _window(found: Found, options: UpstreamOptions) -> int:
-    wanted = options.context_window
-    if found.window is None and wanted is None:
-        raise SetupError(
-            f"the upstream ({found.vendor.name}) does not tell how long its context is; set "
-            "LEAFSTREAM_CONTEXT_WINDOW"
-        )
-    if found.window is not None and wanted is not None and wanted > found.window:
-        raise SetupError(
-            f"a context window of {wanted} tokens does not go with the upstream: it serves "
-            f"{found.window}; set LEAFSTREAM_CONTEXT_WINDOW to that at most"
-        )
-    return wanted or found.window or 0
+    return common(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -9,7 +10,14 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from leafstream.errors import Interrupted, LeafstreamError, Overloaded, RateLimited, Unauthorized
+from leafstream.errors import (
+    EngineUnavailable,
+    Interrupted,
+    LeafstreamError,
+    Overloaded,
+    RateLimited,
+    Unauthorized,
+)
 from leafstream.events import Failed
 from leafstream.faces import access
 
@@ -34,6 +42,8 @@ def install(app: FastAPI) -> None:
         headers = {}
         if isinstance(error, Overloaded | RateLimited):
             headers["Retry-After"] = str(error.retry_after)
+        if isinstance(error, EngineUnavailable) and error.retry_after is not None:
+            headers["Retry-After"] = str(ceil(error.retry_after))
         headers |= ending_headers(error)
         if isinstance(error, Unauthorized):
             headers["WWW-Authenticate"] = "Bearer"

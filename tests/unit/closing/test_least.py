@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from leafstream.decoder.least import least
+from leafstream.decoder.known import Known
+from leafstream.decoder.least import MAX_STEPS, Unbuildable, least
 from leafstream.errors import UnsupportedSchema
 from leafstream.schema import Schema
 from tests.unit.closing.told import close
@@ -102,3 +103,13 @@ def test_a_schema_that_nothing_satisfies_is_refused_and_still_closes(raw: dict[s
     with pytest.raises(UnsupportedSchema):
         least(schema)
     assert close("", schema).suffix == "null"
+
+
+def test_what_was_looked_for_in_vain_is_not_missing_in_the_next_search() -> None:
+    vain = {"type": "array", "minItems": 3, "uniqueItems": True, "items": {"type": "boolean"}}
+    schema = Schema.parse({"type": "object", "properties": {"vain": vain, "null": {}}})
+    known = Known(schema)
+    for _ in range(MAX_STEPS):
+        with pytest.raises(Unbuildable):
+            known.least.value(schema.node(vain))
+    assert known.least.value(schema.node({})) is None

@@ -16,6 +16,7 @@ UNKNOWN = "서버에서 문제가 발생했습니다. 잠시 후 다시 시도�
 _SAID = {
     "engine_failed": (502, ENGINE),
     "engine_unavailable": (502, ENGINE),
+    "engine_misconfigured": (502, ENGINE),
     "engine_refused": (502, ENGINE),
     "invalid_answer": (502, "AI가 추천을 완성하지 못했습니다. 다시 시도해 주세요."),
     "overloaded": (503, "지금은 요청이 많습니다. 잠시 후 다시 시도해 주세요."),

@@ -11,7 +11,7 @@ from leafstream.engines.dry import no_repeat
 from leafstream.engines.grammar import closed
 from leafstream.engines.openai.counting import turns
 from leafstream.engines.openai.vendors import Body, Vendor, filled
-from leafstream.errors import EngineRefused
+from leafstream.errors import EngineError, EngineRefused
 from leafstream.sampling import Sampling
 
 CHAT = "/v1/chat/completions"
@@ -47,7 +47,7 @@ class Writer:
     def chat(self, generation: Generation, grammar: str | None) -> Asked:
         """By messages, of which the last is the assistant's where there is a prefix.
 
-        Raises EngineRefused where the upstream cannot go on with one.
+        Raises EngineError where the upstream cannot go on with one: asked anew, it may answer.
         """
         written = generation.prefix.text if generation.prefix.text.strip() else ""
         messages: list[Body] = [*turns(generation.prompt.messages)]
@@ -55,7 +55,7 @@ class Writer:
         if written:
             continuing = self._vendor.continuing
             if continuing is None:
-                raise EngineRefused(
+                raise EngineError(
                     f"the upstream ({self._vendor.name}) cannot go on with a half-written answer, "
                     "so this answer ends where its stream broke off"
                 )

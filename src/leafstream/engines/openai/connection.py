@@ -19,6 +19,7 @@ import msgspec
 
 from leafstream.engines.openai.failures import (
     FOREIGN,
+    Source,
     UpstreamUnavailable,
     unavailable,
     upstream_errors,
@@ -252,6 +253,7 @@ class Client:
 
     def __init__(self, target: Target, key: str | None, connect_seconds: float) -> None:
         self._target = target
+        self.source = Source(target.url, key)
         self._connect_seconds = connect_seconds
         self._tls = ssl.create_default_context() if target.tls else None
         self._idle: list[_Connection] = []

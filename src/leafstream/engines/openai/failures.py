@@ -10,18 +10,41 @@ from contextlib import contextmanager
 import httptools
 import msgspec
 
-from leafstream.errors import EngineError, EngineRefused, EngineUnavailable
+from leafstream.errors import EngineError, EngineMisconfigured, EngineRefused, EngineUnavailable
 
 _MAX_QUOTED = 300
+_LOOK_AT_URL = "look at LEAFSTREAM_MODEL and LEAFSTREAM_UPSTREAM"
+_PAY = "look at the account of LEAFSTREAM_UPSTREAM_KEY"
+_OPERATORS = {
+    401: ("refuses this server's key", "set LEAFSTREAM_UPSTREAM_KEY"),
+    402: ("wants to be paid", _PAY),
+    403: ("does not let this server's key in", "give LEAFSTREAM_UPSTREAM_KEY the right to it"),
+    404: ("does not know the model or the path", _LOOK_AT_URL),
+    405: ("does not know the path", _LOOK_AT_URL),
+    407: ("is behind a proxy that wants a password", "name the server in LEAFSTREAM_UPSTREAM"),
+    410: ("does not have the model or the path any more", _LOOK_AT_URL),
+}
+"""Statuses that no request of a client's causes: what they say, and what mends them."""
 
 
 class UpstreamUnavailable(EngineUnavailable):
     """`retry_after` seconds are what the upstream asks for; `busy`: it lives, but has no room."""
 
     def __init__(self, message: str, *, retry_after: float | None = None, busy: bool = False):
-        super().__init__(message)
-        self.retry_after = retry_after
+        super().__init__(message, retry_after=retry_after)
         self.busy = busy
+
+
+class Source:
+    """Whose words an error quotes. The key that it was sent is never among them."""
+
+    def __init__(self, url: str, key: str | None = None) -> None:
+        self.url = url
+        self._key = key
+
+    def quoted(self, said: str | bytes, most: int = _MAX_QUOTED) -> str:
+        text = said if isinstance(said, str) else said.decode(errors="replace")
+        return (text.replace(self._key, "…") if self._key else text).strip()[:most]
 
 
 FOREIGN = (OSError, EOFError, httptools.HttpParserError)
@@ -81,50 +104,66 @@ class Told(msgspec.Struct, frozen=True):
         return int(code) if code is not None and str(code).isdecimal() else None
 
     @property
-    def is_refusal(self) -> bool:
-        """Whether asking again will not help."""
-        if self.code is not None:
-            return 400 <= self.code < 500 and self.code not in (408, 429)
+    def kind(self) -> str:
         kind = (self.error.type or "").lower() if isinstance(self.error, _Detail) else ""
-        return any(word in kind for word in ("invalid", "badrequest", "bad_request", "exceed"))
+        return kind.replace("_", "")
+
+    @property
+    def is_refusal(self) -> bool:
+        """Whether the request is at fault, as far as its type tells."""
+        return any(word in self.kind for word in ("invalid", "badrequest", "exceed"))
+
+    @property
+    def wants_payment(self) -> bool:
+        """Whether this is OpenAI's way to say that the account is empty, a 429 like any other."""
+        return self.kind == "insufficientquota"
 
 
-def told_error(url: str, told: Told) -> EngineError:
+def told_error(source: Source, told: Told) -> EngineError:
     """The error that a chunk of a stream with status 200 tells of."""
-    sentence = told.sentence[:_MAX_QUOTED]
+    if told.code is not None and 400 <= told.code < 600:
+        return _error(source, told.code, told, {})
+    sentence = source.quoted(told.sentence)
     if told.is_refusal:
-        return EngineRefused(f"{url} refuses the request: {sentence}")
-    return UpstreamUnavailable(f"{url} failed: {sentence}")
+        return EngineRefused(f"{source.url} refuses the request: {sentence}")
+    return UpstreamUnavailable(f"{source.url} failed: {sentence}")
 
 
-def status_error(url: str, status: int, headers: dict[str, str], body: bytes) -> EngineError:
+def status_error(source: Source, status: int, headers: dict[str, str], body: bytes) -> EngineError:
     """The error of an answer whose status is not 200."""
-    sentence = _sentence(headers, body)
-    if status in (401, 403):
-        return EngineRefused(
-            f"{url} refuses the key ({status}: {sentence}); set LEAFSTREAM_UPSTREAM_KEY"
-        )
-    if status == 404:
-        return EngineRefused(
-            f"{url} does not know the model or the path (404: {sentence}); look at "
-            "LEAFSTREAM_MODEL and LEAFSTREAM_UPSTREAM"
-        )
-    if status in (408, 425, 429) or status >= 500:
+    return _error(source, status, _told(headers, body), headers)
+
+
+def _error(source: Source, status: int, told: Told, headers: dict[str, str]) -> EngineError:
+    """By whom it is to be mended: the operator, the upstream in its time, or the client."""
+    url, sentence = source.url, source.quoted(told.sentence)
+    if told.wants_payment:
+        status = 402
+    if status in _OPERATORS:
+        what, advice = _OPERATORS[status]
+        return EngineMisconfigured(f"{url} {what} ({status}: {sentence})", advice=advice)
+    if 300 <= status < 400:
+        place = source.quoted(headers.get("location", "nowhere"))
+        advice = "set LEAFSTREAM_UPSTREAM to where the server is"
+        return EngineMisconfigured(f"{url} redirects to {place} ({status})", advice=advice)
+    if status in (408, 425, 429) or (status >= 500 and status != 501):
         return UpstreamUnavailable(
             f"{url} answers {status}: {sentence}",
             retry_after=_retry_after(headers),
-            busy=status == 429 or (status == 503 and "retry-after" in headers),
+            busy=status in (429, 529) or (status == 503 and "retry-after" in headers),
         )
+    if status == 413:
+        return EngineRefused(f"{url} takes no request as long as this ({status}: {sentence})")
     return EngineRefused(f"{url} refuses the request ({status}): {sentence}")
 
 
-def _sentence(headers: dict[str, str], body: bytes) -> str:
+def _told(headers: dict[str, str], body: bytes) -> Told:
     if "html" in headers.get("content-type", ""):
-        return "a web page"
+        return Told("a web page")
     try:
-        return msgspec.json.decode(body, type=Told).sentence[:_MAX_QUOTED]
+        return msgspec.json.decode(body, type=Told)
     except msgspec.MsgspecError:
-        return body[:_MAX_QUOTED].decode(errors="replace").strip() or "no reason given"
+        return Told(body.decode(errors="replace").strip() or "no reason given")
 
 
 def _retry_after(headers: dict[str, str]) -> float | None:

@@ -9,12 +9,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from zlib import crc32
 
-import msgspec
-
+from leafstream.engines.base import Standing
 from leafstream.engines.openai.circuit import Circuit
 from leafstream.engines.openai.connection import Client
 from leafstream.engines.openai.failures import UpstreamUnavailable, status_error
-from leafstream.errors import EngineError
+from leafstream.errors import EngineError, EngineMisconfigured
 
 logger = logging.getLogger("leafstream.engines.openai")
 
@@ -23,13 +22,9 @@ OUT_SECONDS = 1.0
 HEALTH_SECONDS = 5.0
 
 
-class Standing(msgspec.Struct, frozen=True):
-    """How an upstream stands; `reason` is why it is out, or empty."""
-
-    url: str
-    busy: int
-    out: bool
-    reason: str = ""
+Failure = UpstreamUnavailable | EngineMisconfigured
+"""What says that an upstream cannot be used, and nothing of the request."""
+FAILURES = (UpstreamUnavailable, EngineMisconfigured)
 
 
 class Upstream:
@@ -39,6 +34,7 @@ class Upstream:
         self.client = client
         self.busy = 0
         self.circuit = Circuit()
+        self.failure: Failure | None = None
 
     @property
     def url(self) -> str:
@@ -52,12 +48,20 @@ class Upstream:
         if self.circuit.succeeded():
             logger.warning("upstream %s is back", self.url)
 
-    def failed(self, error: UpstreamUnavailable, *, at_once: bool = False) -> None:
-        """Count a failure; one that only says it is busy is none."""
-        if error.busy:
+    def failed(self, error: Failure, *, at_once: bool = False) -> None:
+        """Count a failure; one that only says it is busy is none, a wrong setting is enough."""
+        if isinstance(error, UpstreamUnavailable) and error.busy:
             self.circuit.gave_up()
-        elif self.circuit.failed(time.monotonic(), error.message, at_once=at_once):
-            logger.warning("upstream %s is out: %s", self.url, error.message)
+            return
+        self.failure = error
+        wrong = isinstance(error, EngineMisconfigured)
+        if self.circuit.failed(time.monotonic(), error.message, at_once=at_once or wrong):
+            said = error.sentence if isinstance(error, EngineMisconfigured) else error.message
+            logger.warning("upstream %s is out: %s", self.url, said)
+
+    @property
+    def is_misconfigured(self) -> bool:
+        return self.circuit.is_open and isinstance(self.failure, EngineMisconfigured)
 
 
 class Pool:
@@ -88,13 +92,14 @@ class Pool:
         """The least busy upstream that is in, waiting `patience` seconds for one to come back.
 
         One that was `tried` comes last. Of equally busy ones it is always the same for a key,
-        whose prefix that one may hold in its cache. Raises UpstreamUnavailable with the reasons.
+        whose prefix that one may hold in its cache. Raises UpstreamUnavailable with the reasons,
+        or EngineMisconfigured at once where waiting cannot help.
         """
         deadline = time.monotonic() + patience
         while (found := self._least_busy(key, tried)) is None:
             left = deadline - time.monotonic()
-            if left <= 0:
-                raise UpstreamUnavailable(self._reasons())
+            if left <= 0 or self._is_misconfigured():
+                raise self._none_in()
             self._mended.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(min(left, OUT_SECONDS)):
@@ -114,13 +119,18 @@ class Pool:
         """Whether one that is in has not been tried."""
         return any(not up.circuit.is_open and up not in tried for up in self._upstreams)
 
-    def _reasons(self) -> str:
+    def _is_misconfigured(self) -> bool:
+        return all(upstream.is_misconfigured for upstream in self._upstreams)
+
+    def _none_in(self) -> Failure:
         reasons = "; ".join(up.circuit.reason for up in self._upstreams)
-        return f"no upstream is in: {reasons}"
+        if self._is_misconfigured():
+            return EngineMisconfigured(reasons, advice="the log says which setting to mend")
+        return UpstreamUnavailable(f"no upstream is in: {reasons}")
 
     @contextmanager
     def asking(self, upstream: Upstream) -> Iterator[None]:
-        """Counts a request; UpstreamUnavailable that leaves the context counts as a failure.
+        """Counts a request; a Failure that leaves the context counts as one of the upstream's.
 
         That it succeeded is for the caller to say, as soon as it knows.
         """
@@ -128,7 +138,7 @@ class Pool:
         upstream.busy += 1
         try:
             yield
-        except UpstreamUnavailable as error:
+        except FAILURES as error:
             upstream.failed(error)
             raise
         except BaseException:
@@ -165,7 +175,7 @@ class Pool:
             async with upstream.client.request(self._health, seconds=HEALTH_SECONDS) as reply:
                 body = await reply.body(HEALTH_SECONDS)
                 if reply.status >= 500:
-                    raise status_error(upstream.url, reply.status, reply.headers, body)
+                    raise status_error(upstream.client.source, reply.status, reply.headers, body)
         except EngineError as error:
             upstream.failed(UpstreamUnavailable(error.message), at_once=True)
             return False

@@ -23,6 +23,33 @@ class Found(msgspec.Struct, frozen=True):
     window: int | None
     slots: int | None
 
+    def window_for(self, wanted: int | None) -> int:
+        """The context window to serve where `wanted` is asked for. Raises SetupError."""
+        if self.window is None and wanted is None:
+            raise SetupError(
+                f"the upstream ({self.vendor.name}) does not tell how long its context is; set "
+                "LEAFSTREAM_CONTEXT_WINDOW"
+            )
+        if self.window is not None and wanted is not None and wanted > self.window:
+            raise SetupError(
+                f"a context window of {wanted} tokens does not go with the upstream: it serves "
+                f"{self.window}; set LEAFSTREAM_CONTEXT_WINDOW to that at most"
+            )
+        return wanted or self.window or 0
+
+
+def common(found: dict[str, Found]) -> Found:
+    """What several upstreams, by URL, are together. Raises SetupError where they differ."""
+    first, *others = found.values()
+    for url, other in found.items():
+        if (other.vendor.name, other.model) != (first.vendor.name, first.model):
+            raise SetupError(
+                f"{url} is {other.vendor.name} with {other.model}, another is {first.vendor.name} "
+                f"with {first.model}: LEAFSTREAM_UPSTREAM takes servers of one kind and model"
+            )
+    windows = [one.window for one in (first, *others) if one.window is not None]
+    return msgspec.structs.replace(first, window=min(windows, default=None))
+
 
 class Probe:
     """Looks at one upstream, asking each path once."""
@@ -34,6 +61,9 @@ class Probe:
 
     async def look(self, model: str | None, vendor: str) -> Found:
         """Raises UpstreamUnavailable where nothing answers, else SetupError with what to do."""
+        if vendor != "auto" and vendor not in VENDORS:
+            known = ", ".join(VENDORS)
+            raise SetupError(f"LEAFSTREAM_UPSTREAM_VENDOR={vendor!r} is none of: auto, {known}")
         listed = await self._models()
         name = self._model(listed, model)
         found = VENDORS[vendor] if vendor != "auto" else await self._vendor(listed, name)
@@ -130,7 +160,7 @@ async def call(client: Client, path: str, body: Any, seconds: float = 60.0) -> A
     async with client.request(path, msgspec.json.encode(body), seconds) as reply:
         data = await reply.body(seconds)
     if reply.status != 200:
-        raise status_error(client.target.url, reply.status, reply.headers, data)
+        raise status_error(client.source, reply.status, reply.headers, data)
     try:
         return msgspec.json.decode(data)
     except msgspec.MsgspecError:

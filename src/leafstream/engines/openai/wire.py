@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from leafstream.engines.base import Chunk
-from leafstream.engines.openai.failures import Told, UpstreamUnavailable, told_error
+from leafstream.engines.openai.failures import Source, Told, UpstreamUnavailable, told_error
 from leafstream.errors import EngineError, EngineRefused
 from leafstream.events import Usage
 
@@ -73,8 +73,9 @@ class Stream:
     Both raise EngineError for what the upstream says went wrong, and for what is no event stream.
     """
 
-    def __init__(self, url: str) -> None:
-        self._url = url
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._url = source.url
         self._rest = b""
         self._lines: list[bytes] = []
         self._kind = b""
@@ -192,13 +193,12 @@ class Stream:
 
     def _told(self, data: bytes) -> EngineError:
         try:
-            return told_error(self._url, msgspec.json.decode(data, type=Told))
+            return told_error(self._source, msgspec.json.decode(data, type=Told))
         except msgspec.MsgspecError:
-            sentence = data.strip()[:200].decode(errors="replace")
-            return UpstreamUnavailable(f"{self._url} failed: {sentence}")
+            return UpstreamUnavailable(f"{self._url} failed: {self._source.quoted(data)}")
 
     def _strange(self, data: bytes) -> EngineError:
-        shown = data.strip()[:80].decode(errors="replace")
+        shown = self._source.quoted(data, 80)
         return UpstreamUnavailable(f"{self._url} sends what is no event stream: {shown!r}")
 
 
