@@ -23,6 +23,8 @@ LAYERS = [
         "groups",
         "settings",
         "notify",
+        "lines",
+        "stderr",
     ],
     ["prompt", "plan", "landing", "assistant", "ask", "keys", "decoder", "models", "sizing"],
     ["engines", "engine_choice", "engine_process"],

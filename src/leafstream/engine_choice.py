@@ -36,6 +36,11 @@ TRANSFORMERS_ONLY = (
 DEFAULT_SLOTS = 4
 
 
+def loads_model(settings: Settings) -> bool:
+    """Whether the engine is on this machine: a process of ours loads a model."""
+    return settings.upstream is None and not settings.model.startswith("scripted:")
+
+
 async def open_engine(settings: Settings, progress: Progress | None = None) -> Engine:
     """The engine, ready to write. Raises SetupError with what to do where it cannot be had."""
     if settings.model.startswith("scripted:"):

@@ -30,7 +30,7 @@ PREFIX = "LEAFSTREAM_"
 CONFIG_FILE = Path("leafstream.toml")
 ENV_FILE = Path(".env")
 # Behind our prefix, but not settings of a server: where the file is, whom a client asks, as whom.
-OTHER_VARIABLES = ("CONFIG", "URL", "KEY", "LISTEN_FD", "PARENT", "ENGINE_KEY")
+OTHER_VARIABLES = ("CONFIG", "URL", "KEY", "LISTEN_FD", "PARENT", "ENGINE_KEY", "RECORDED")
 SECRET = re.compile(r"(?:^|_)(?:key|keys|token|secret|password)$")
 PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
 
