@@ -21,7 +21,7 @@ class Watch(Protocol):
     """Told of one answer. Its methods are called on the event loop and must not wait."""
 
     def admitted(self, queued: float) -> None:
-        """The answer has a slot, for which it waited `queued` seconds; not where it is gone on with."""
+        """It has a slot after `queued` seconds. Not called where the answer is gone on with."""
         ...
 
     def wrote(self, num_tokens: int) -> None:
