@@ -134,7 +134,13 @@ async def _transformers(settings: Settings, progress: Progress | None) -> Engine
     folder = await asyncio.to_thread(
         checkpoint, spec, cache, progress=progress, offline=settings.offline
     )
-    options = TransformersOptions(
+    return await TransformersEngine.open(folder, transformers_options(settings))
+
+
+def transformers_options(settings: Settings) -> TransformersOptions:
+    """How a transformers model is to be loaded. Raises SetupError."""
+    spec = settings.model.removeprefix(PREFIX)
+    return TransformersOptions(
         name=spec.rstrip("/").rsplit("/", 1)[-1].removesuffix(".gguf"),
         context_window=settings.context_window,
         slots=settings.slots or DEFAULT_SLOTS,
@@ -142,7 +148,6 @@ async def _transformers(settings: Settings, progress: Progress | None) -> Engine
         chat_template=_template(settings.chat_template),
         weights=_weights(settings),
     )
-    return await TransformersEngine.open(folder, options)
 
 
 def _weights(settings: Settings) -> WeightOptions:
