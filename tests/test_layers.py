@@ -23,6 +23,7 @@ LAYERS = [
         "groups",
         "settings",
         "notify",
+        "invalid",
         "lines",
         "stderr",
     ],

@@ -77,6 +77,7 @@ async def serve_workers(settings: Settings, crew: Crew) -> None:
             await stopping.wait()
         finally:
             notify("STOPPING=1")
+            logger.info("stopping %d workers", crew.count)
             await _stop(keeping, settings.drain_seconds + SPARE_SECONDS)
     refused = next((child for child in keeping if child.is_refused), None)
     if refused is not None:

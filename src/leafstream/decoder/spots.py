@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 
+from leafstream.canonical import TYPES
 from leafstream.pointer import Json
-from leafstream.schema import TYPES, Node, Schema
+from leafstream.schema import Node, Schema
 
 
 class Words:

@@ -22,6 +22,7 @@ from leafstream.errors import (
 )
 from leafstream.events import Cancelled, Failed
 from leafstream.faces.body import answer_json
+from leafstream.invalid import sentence
 from leafstream.pointer import Json
 
 logger = logging.getLogger("leafstream.http")
@@ -150,7 +151,7 @@ class OpenAIRoute(APIRoute):
             except RequestValidationError as error:
                 first = error.errors()[0]
                 param = str(first["loc"][-1])
-                return _refusal(InvalidRequest(f"{param}: {first['msg']}", param=param))
+                return _refusal(InvalidRequest(sentence(first, param), param=param))
 
         return handler
 
