@@ -16,6 +16,7 @@ from leafstream.canonical import RawSchema
 from leafstream.decoder.pace import Pace
 from leafstream.decoder.text import THINK, Reasoning
 from leafstream.errors import InvalidRequest, NotFound, SetupError
+from leafstream.invalid import sentence
 from leafstream.messages import Message, Messages
 from leafstream.pointer import Json, join
 from leafstream.prompt import ChatTemplate
@@ -77,6 +78,21 @@ class Assistant:
     def input_schema(self) -> RawSchema:
         return self.input.model_json_schema()
 
+    @cached_property
+    def text_field(self) -> str | None:
+        """The field that a text alone is the input of: the only one, or the only one required."""
+        fields = self.input_schema.get("properties", {})
+        wanted = self.input_schema.get("required") or list(fields)
+        one = wanted[0] if len(wanted) == 1 else ""
+        return one if fields.get(one, {}).get("type") == "string" else None
+
+    def given(self, text: str) -> dict[str, Json]:
+        """The input that a text alone is. Raises InvalidRequest where there are several fields."""
+        if self.text_field is None:
+            fields = ", ".join(self.input_schema.get("properties", {}))
+            raise InvalidRequest(f"input is an object with the fields: {fields}", param="input")
+        return {self.text_field: text}
+
     def messages(self, given: Json) -> Messages:
         """The turns for an input: the instructions and the user's. Raises InvalidRequest."""
         turn = Message("user", self.user_turn(given))
@@ -87,7 +103,7 @@ class Assistant:
         try:
             value = self.input.model_validate(given)
         except ValidationError as error:
-            raise invalid_fields(error, "input") from None
+            raise invalid_fields(error, "input", self.input) from None
         if callable(self._prompt):
             return self._prompt(value)
         fields = value.model_dump(mode="json")
@@ -146,11 +162,12 @@ def find(assistants: Mapping[str, Assistant], name: str) -> Assistant:
     return assistants[name]
 
 
-def invalid_fields(error: ValidationError, base: str) -> InvalidRequest:
+def invalid_fields(error: ValidationError, base: str, model: type[BaseModel]) -> InvalidRequest:
     """The first thing wrong with a request, as a sentence with the field's name."""
     first = error.errors(include_url=False)[0]
     param = ".".join(str(part) for part in (base, *first["loc"]) if part != "")
-    return InvalidRequest(f"{param or 'the body'}: {first['msg']}", param=param or None)
+    known = [field.alias or name for name, field in model.model_fields.items()]
+    return InvalidRequest(sentence(first, param, known), param=param or None)
 
 
 def _schema(answer: type | RawSchema) -> Schema | None:

@@ -7,11 +7,13 @@ can honour would otherwise be a promise that nobody checks.
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator
 from typing import Any
 
 import jsonschema_rs
+import msgspec
 
 from leafstream.bounds import MAX_WEIGHT, pattern_weight, refuse_keyword, refuse_long
 from leafstream.errors import UnsupportedSchema
@@ -27,6 +29,10 @@ MAX_CHARS = 2_000_000
 """Characters of the canonical form, in which merged parts are written out."""
 TOO_LARGE = f"the schema is larger than {MAX_DEPTH} levels or {MAX_NODES} subschemas"
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
+
+TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
+LONGEST_TYPE = 60
+"""Characters of a wrong type that are shown."""
 
 ANNOTATIONS = frozenset(
     "title description default examples deprecated readOnly writeOnly $comment $schema $id".split()
@@ -50,8 +56,25 @@ def canonical(raw: object) -> RawSchema:
         jsonschema_rs.meta.validate({**raw, "$schema": DIALECT})
     except jsonschema_rs.ValidationError as error:
         path = "".join(join("", token) for token in error.instance_path)
-        raise UnsupportedSchema(f"not a valid JSON Schema: {error.message}", param=path) from None
+        told = _unknown_type(error) or f"not a valid JSON Schema: {error.message}"
+        raise UnsupportedSchema(told, param=path) from None
     return _Canonical(raw).run()
+
+
+def _unknown_type(error: jsonschema_rs.ValidationError) -> str | None:
+    """What is wrong with a `type` that names no type; None where something else is wrong."""
+    if [*error.instance_path[-1:]] != ["type"] or not error.message.endswith("'anyOf' keyword"):
+        return None
+    given = error.instance
+    wrong = next((name for name in _listed(given) if name not in TYPES), given)
+    close = difflib.get_close_matches(wrong, TYPES, n=1) if isinstance(wrong, str) else []
+    hint = f"did you mean {close[0]}? " if close else ""
+    shown = msgspec.json.encode(wrong).decode()[:LONGEST_TYPE]
+    return f"{shown} is no type; {hint}The types are {', '.join(TYPES)}"
+
+
+def _listed(given: Any) -> list[Any]:
+    return given if isinstance(given, list) else [given]
 
 
 class _Canonical:

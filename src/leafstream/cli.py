@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import sys
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
+from leafstream import __version__
 from leafstream.commands import (
     asking,
     doctor,
@@ -20,8 +23,30 @@ from leafstream.commands import (
 )
 from leafstream.errors import LeafstreamError, SetupError
 
+
+class Commands(typer.core.TyperGroup):
+    """Says of an option's value what is wrong with it in our words."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            if (cause := error.__cause__) is not None:
+                error.message = _told(cause) or error.message
+            raise
+
+
+def _told(cause: BaseException) -> str | None:
+    from pydantic import ValidationError  # noqa: PLC0415
+
+    from leafstream.invalid import fault  # noqa: PLC0415
+
+    return f"it {fault(cause.errors()[0])}" if isinstance(cause, ValidationError) else None
+
+
 app = typer.Typer(
     name="leafstream",
+    cls=Commands,
     help="Typed answers from the model you run yourself, streamed field by field.",
     no_args_is_help=True,
     add_completion=False,
@@ -48,9 +73,22 @@ app.command(context_settings=_FIELDS_ARE_OPTIONS)(explaining.explain)
 @app.command()
 def version() -> None:
     """Print the version."""
-    from leafstream import __version__  # noqa: PLC0415
-
     typer.echo(__version__)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -36,6 +36,11 @@ TRANSFORMERS_ONLY = (
 DEFAULT_SLOTS = 4
 
 
+def loads_model(settings: Settings) -> bool:
+    """Whether the engine is on this machine: a process of ours loads a model."""
+    return settings.upstream is None and not settings.model.startswith("scripted:")
+
+
 async def open_engine(settings: Settings, progress: Progress | None = None) -> Engine:
     """The engine, ready to write. Raises SetupError with what to do where it cannot be had."""
     if settings.model.startswith("scripted:"):
@@ -133,7 +138,13 @@ async def _transformers(settings: Settings, progress: Progress | None) -> Engine
     folder = await asyncio.to_thread(
         checkpoint, spec, cache, progress=progress, offline=settings.offline
     )
-    options = TransformersOptions(
+    return await TransformersEngine.open(folder, transformers_options(settings))
+
+
+def transformers_options(settings: Settings) -> TransformersOptions:
+    """How a transformers model is to be loaded. Raises SetupError."""
+    spec = settings.model.removeprefix(PREFIX)
+    return TransformersOptions(
         name=spec.rstrip("/").rsplit("/", 1)[-1].removesuffix(".gguf"),
         context_window=settings.context_window,
         slots=settings.slots or DEFAULT_SLOTS,
@@ -141,7 +152,6 @@ async def _transformers(settings: Settings, progress: Progress | None) -> Engine
         chat_template=_template(settings.chat_template),
         weights=_weights(settings),
     )
-    return await TransformersEngine.open(folder, options)
 
 
 def _weights(settings: Settings) -> WeightOptions:

@@ -17,7 +17,8 @@ from leafstream.engine_choice import llamacpp_model
 from leafstream.engines.llamacpp import Address, load_server, warm_up
 from leafstream.errors import SetupError
 from leafstream.models.gguf import read_header
-from leafstream.settings import adopt_variables, read_settings
+from leafstream.settings import Settings, adopt_variables, read_settings
+from leafstream.stderr import recorded
 
 KEY = "LEAFSTREAM_ENGINE_KEY"
 LOOK_SECONDS = 0.2
@@ -25,8 +26,14 @@ LOOK_SECONDS = 0.2
 
 def main(port: int, key: str) -> None:
     """Load and serve. Raises SetupError."""
+    settings = read_settings()
+    with recorded(settings.log_format):
+        _serve(settings, port, key)
+
+
+def _serve(settings: Settings, port: int, key: str) -> None:
     parent = os.getppid()
-    path, options = asyncio.run(llamacpp_model(read_settings()))
+    path, options = asyncio.run(llamacpp_model(settings))
     adopt_variables()
     server = load_server(path, read_header(path), Address("127.0.0.1", port, key), options)
     warm_up(server, path)

@@ -113,7 +113,9 @@ async def show_prompt(
 ) -> None:
     """The exact text that the model reads, its tokens coloured and counted by part."""
     assistant = find(explained.served.assistants, name)
-    messages = assistant.messages(parse_input(arguments, assistant.input_schema))
+    messages = assistant.messages(
+        parse_input(arguments, assistant.input_schema, assistant.text_field)
+    )
     if conversation is not None:
         history = await _history(explained.settings, conversation)
         messages = (*messages[:-1], *history, messages[-1])

@@ -20,6 +20,10 @@ traceparent: ContextVar[str] = ContextVar("traceparent", default="")
 class Watch(Protocol):
     """Told of one answer. Its methods are called on the event loop and must not wait."""
 
+    def admitted(self, queued: float) -> None:
+        """It has a slot after `queued` seconds. Not called where the answer is gone on with."""
+        ...
+
     def wrote(self, num_tokens: int) -> None:
         """Tokens were written. Called for each piece that comes: it must cost next to nothing."""
         ...
@@ -73,6 +77,10 @@ class Watches:
     def __init__(self, *watches: Watch) -> None:
         self._watches = watches
 
+    def admitted(self, queued: float) -> None:
+        for watch in self._watches:
+            watch.admitted(queued)
+
     def wrote(self, num_tokens: int) -> None:
         for watch in self._watches:
             watch.wrote(num_tokens)
@@ -112,6 +120,9 @@ class _Record:
     def __init__(self, told: dict[str, Any]) -> None:
         self._told = told
         self._ended = False
+
+    def admitted(self, queued: float) -> None:
+        """The end says how long it waited."""
 
     def wrote(self, num_tokens: int) -> None:
         """The end says how many there were."""

@@ -88,6 +88,13 @@ class Metrics:
     def noticed(self, code: str) -> None:
         self._notices.labels(code).inc()
 
+    def waited(self, seconds: float) -> None:
+        self._waited.observe(seconds)
+
+    def began(self, seconds: float) -> None:
+        """An answer's first tokens came so many seconds after its admission."""
+        self._first.observe(seconds)
+
     def ended(self, assistant: str, event: Finished | Failed | Cancelled) -> None:
         how = event.finish if isinstance(event, Finished) else event.kind
         self._answers.labels(assistant, how).inc()
@@ -96,10 +103,7 @@ class Metrics:
         if isinstance(event, Finished):
             self._prompt.inc(event.usage.prompt_tokens)
             self._cached.inc(event.usage.cached_tokens)
-            self._waited.observe(event.timings.queued)
             self._total.observe(event.timings.total)
-            if event.timings.first_token is not None:
-                self._first.observe(event.timings.first_token)
 
     def left(self, assistant: str) -> None:
         """An answer that another process is to end."""
@@ -111,15 +115,23 @@ class Metrics:
 
 
 class _Watch:
-    """One answer; `_last` is when its last tokens came, 0.0 before the first."""
+    """One answer; `_last` is when its last tokens came, 0.0 before the first.
 
-    __slots__ = ("_assistant", "_ended", "_last", "_metrics")
+    `_admitted` is when it was; None where another process had begun it.
+    """
+
+    __slots__ = ("_admitted", "_assistant", "_ended", "_last", "_metrics")
 
     def __init__(self, metrics: Metrics, assistant: str) -> None:
         self._metrics = metrics
         self._assistant = assistant
         self._last = 0.0
+        self._admitted: float | None = None
         self._ended = False
+
+    def admitted(self, queued: float) -> None:
+        self._admitted = time.monotonic()
+        self._metrics.waited(queued)
 
     def wrote(self, num_tokens: int) -> None:
         if not num_tokens:
@@ -131,6 +143,8 @@ class _Watch:
             gap = now - self._last
             metrics.gaps[bisect_left(GAPS, gap / num_tokens)] += num_tokens
             metrics.gap_seconds += gap
+        elif self._admitted is not None:
+            metrics.began(now - self._admitted)
         self._last = now
 
     def told(self, event: Event) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 
 import msgspec
 from rich.console import Console
@@ -66,13 +67,17 @@ class Column(msgspec.Struct, frozen=True):
 
 
 class Planned(msgspec.Struct, frozen=True):
-    """`vllm_max_model_len` is 0 where vLLM could not hold the weights."""
+    """`vllm_max_model_len` is 0 where vLLM could not hold the weights.
+
+    `unit` is what sizes are printed in: "GB", for powers of two too, where memory was given so.
+    """
 
     model: str
     architecture: str
     num_parameters: int
     storage: str
     memory: int
+    unit: str
     bandwidth: float
     context: int
     users: int
@@ -101,6 +106,7 @@ def plan(asked: Asked) -> Planned:
         num_parameters=shape.num_parameters,
         storage=shape.storage,
         memory=memory,
+        unit=_unit(asked.memory),
         bandwidth=speed,
         context=context,
         users=asked.users,
@@ -108,6 +114,10 @@ def plan(asked: Asked) -> Planned:
         vllm_max_model_len=largest_window(shape, vllm, 1, int(memory * VLLM_SHARE)),
         settings=_settings(asked, columns, context),
     )
+
+
+def _unit(memory: str | None) -> str:
+    return "GB" if memory is not None and "i" not in memory.lower() else "GiB"
 
 
 def _context(asked: Asked, shape: Shape) -> int:
@@ -179,25 +189,28 @@ def print_plan(asked: Asked, *, as_json: bool) -> None:
 
 
 def _table(planned: Planned) -> Table:
+    shown = partial(size, unit=planned.unit)
     table = Table(
         title=f"{planned.model}: {planned.num_parameters / 1e6:,.0f} M parameters "
         f"({planned.architecture}, {planned.storage}); {planned.users} users × {planned.context} "
-        f"tokens in {size(planned.memory)}",
+        f"tokens in {shown(planned.memory)}",
         title_justify="left",
     )
     table.add_column("")
     for column in planned.columns:
         table.add_column(column.kind, justify="right")
     found = [column.estimate for column in planned.columns]
-    table.add_row("weights", *(size(each.weights) for each in found))
-    table.add_row("keys and values, 1k tokens", *(size(1000 * each.kv_per_token) for each in found))
-    table.add_row("keys and values, a user", *(size(each.kv_per_user) for each in found))
-    table.add_row("keys and values, all", *(size(each.kv) for each in found))
-    table.add_row("activations", *(size(each.activations) for each in found))
-    table.add_row("libraries", *(size(each.runtime) for each in found))
-    table.add_row("in all", *(size(each.total) for each in found))
+    table.add_row("weights", *(shown(each.weights) for each in found))
+    table.add_row(
+        "keys and values, 1k tokens", *(shown(1000 * each.kv_per_token) for each in found)
+    )
+    table.add_row("keys and values, a user", *(shown(each.kv_per_user) for each in found))
+    table.add_row("keys and values, all", *(shown(each.kv) for each in found))
+    table.add_row("activations", *(shown(each.activations) for each in found))
+    table.add_row("libraries", *(shown(each.runtime) for each in found))
+    table.add_row("in all", *(shown(each.total) for each in found))
     table.add_row("fits", *("yes" if column.fits else "no" for column in planned.columns))
-    table.add_row("to offload", *(size(column.offload) for column in planned.columns))
+    table.add_row("to offload", *(shown(column.offload) for column in planned.columns))
     table.add_row("largest context", *(str(column.largest_context) for column in planned.columns))
     table.add_row(
         "at most tokens/s, 1 user", *(f"{each.bound_one_user:,.0f}" for each in planned.columns)
@@ -223,8 +236,8 @@ def _advice(planned: Planned) -> list[str]:
     return lines
 
 
-def size(count: int) -> str:
-    """Bytes as a person reads them."""
+def size(count: int, unit: str) -> str:
+    """Bytes as a person reads them, in GiB or GB (or MiB, MB)."""
     if count >= 1 << 30:
-        return f"{count / 2**30:.2f} GiB"
-    return f"{count / 2**20:.1f} MiB"
+        return f"{count / 2**30:.2f} {unit}"
+    return f"{count / 2**20:.1f} {unit.replace('G', 'M')}"

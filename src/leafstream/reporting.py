@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
@@ -27,7 +27,7 @@ PIPE_WIDTH = 400
 
 def set_up_logging(settings: Settings) -> None:
     """Records on standard error; libraries speak only from warnings on."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(JsonRecords() if settings.log_format == "json" else TextRecords())
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -35,6 +35,17 @@ def set_up_logging(settings: Settings) -> None:
     ours = logging.getLogger("leafstream")
     ours.setLevel(settings.log_level.upper())
     logging.getLogger("leafstream.access").disabled = not settings.log_access
+
+
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to what `sys.stderr` is when there is something to write."""
+
+    def __init__(self) -> None:
+        logging.Handler.__init__(self)
+
+    @property
+    def stream(self) -> TextIO:  # type: ignore[override]
+        return sys.stderr
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:

@@ -11,14 +11,12 @@ from typing import Any
 
 import jsonschema_rs
 
-from leafstream.canonical import RawSchema, canonical
+from leafstream.canonical import TYPES, RawSchema, canonical
 from leafstream.errors import UnsupportedSchema
 from leafstream.pointer import Json, join
 
 MAX_BRANCHES = 100_000
 """Branches of all unions, each with those of the unions within it."""
-
-TYPES = ("object", "array", "string", "integer", "number", "boolean", "null")
 
 
 class Node:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import sys
 from collections.abc import Callable
@@ -49,11 +50,18 @@ def declared(module: ModuleType) -> Served:
     )
 
 
+def _near(path: Path) -> str:
+    """Which bundled app or file beside `path` may be meant."""
+    beside = [str(file) for file in path.parent.glob("*.py")]
+    close = difflib.get_close_matches(str(path), [*BUNDLED, *beside], n=1)
+    return f"did you mean {close[0]}? Else " if close else ""
+
+
 def _module(path: Path) -> ModuleType:
     if not path.is_file():
         raise SetupError(
-            f"there is no file {path}; give the Python file that declares assistants, or one of: "
-            + ", ".join(BUNDLED)
+            f"there is no file {path}; {_near(path)}give the Python file that declares assistants, "
+            f"or one of: {', '.join(BUNDLED)}"
         )
     module = ModuleType(f"leafstream_assistants_{path.stem}")
     module.__file__ = str(path)

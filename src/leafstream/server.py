@@ -40,16 +40,20 @@ class Server(uvicorn.Server):
     """Drains the runs first on SIGTERM; streams of what is left close, and their readers resume.
 
     With a `url` it is the whole of its process: it tells who started that when the URL can be
-    reached, and the process ends even where something cannot be closed.
+    reached, `names` what is served there, and ends even where something cannot be closed.
     """
 
-    def __init__(self, config: uvicorn.Config, url: str | None = None) -> None:
+    def __init__(self, config: uvicorn.Config, url: str | None = None, names: str = "") -> None:
         super().__init__(config)
         self._url = url
+        self._names = names
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        if self._url is not None:
+        if self._url is not None and not self.should_exit:
+            app = self.config.app
+            assert isinstance(app, LeafstreamApp)
+            logger.info("serving %s with %s at %s", self._names, app.engine.model, self._url)
             notify_ready(self._url)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -57,10 +61,19 @@ class Server(uvicorn.Server):
         assert isinstance(app, LeafstreamApp)
         if self._url is not None:
             notify("STOPPING=1")
+            logger.info("stopping; %s", _what_runs(app))
             end_process_after(app.settings.drain_seconds + END_SECONDS)
         await app.runs.drain(app.settings.drain_seconds)
         app.log.let_readers_go()
         await super().shutdown(sockets)
+
+
+def _what_runs(app: LeafstreamApp) -> str:
+    count, seconds = app.runs.num_running, app.settings.drain_seconds
+    if not count:
+        return "no answer is running"
+    answers = "1 answer has" if count == 1 else f"{count} answers have"
+    return f"{answers} {seconds:g} s to end"
 
 
 def run(
@@ -101,9 +114,7 @@ async def serve(
             server_header=False,
             timeout_graceful_shutdown=5,
         )
-        names = ", ".join(served.assistants)
-        logger.info("serving %s with %s at %s", names, app.engine.model, url)
-        server = Server(config, url)
+        server = Server(config, url, ", ".join(served.assistants))
         async with reload or nullcontext(), _ending_with_parent(server):
             await server.serve([listener])
 

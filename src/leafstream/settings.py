@@ -25,12 +25,13 @@ from pydantic_settings import (
 
 from leafstream.errors import SetupError
 from leafstream.groups import Answers, Model, Network, Operation, Storage, Upstream
+from leafstream.invalid import fault
 
 PREFIX = "LEAFSTREAM_"
 CONFIG_FILE = Path("leafstream.toml")
 ENV_FILE = Path(".env")
 # Behind our prefix, but not settings of a server: where the file is, whom a client asks, as whom.
-OTHER_VARIABLES = ("CONFIG", "URL", "KEY", "LISTEN_FD", "PARENT", "ENGINE_KEY")
+OTHER_VARIABLES = ("CONFIG", "URL", "KEY", "LISTEN_FD", "PARENT", "ENGINE_KEY", "RECORDED")
 SECRET = re.compile(r"(?:^|_)(?:key|keys|token|secret|password)$")
 PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
 
@@ -130,14 +131,14 @@ def read_layers(config: Path | None = None, **flags: object) -> Reading:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = str(first["loc"][0])
-        raise SetupError(_refusal(chosen[name], name, first["msg"])) from None
+        raise SetupError(_refusal(chosen[name], name, fault(first))) from None
 
 
 def _refusal(layer: Layer, name: str, why: str) -> str:
     where = f" in {layer.where}" if layer.where else ""
     told = shown(name, layer.values[name])
     sign = " " if layer.source == "flag" else "="
-    return f"{layer.spelled(name)}{sign}{told!r}{where} cannot be used: {why}"
+    return f"{layer.spelled(name)}{sign}{told!r}{where} cannot be used: it {why}"
 
 
 def _environment() -> Layer:

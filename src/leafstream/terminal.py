@@ -19,6 +19,7 @@ from leafstream.client import Client
 from leafstream.decoder.value import Fold
 from leafstream.errors import EngineUnavailable, InvalidRequest, LeafstreamError
 from leafstream.events import Cancelled, Event, Failed, Finished, Noticed, TextAppended, ValueSet
+from leafstream.invalid import near
 from leafstream.pointer import Json, split
 
 HERE = "http://127.0.0.1:8000"
@@ -42,7 +43,7 @@ async def ask_once(assistant: str, arguments: list[str], options: Options) -> No
     """Ask and print. Raises LeafstreamError for a refusal and for an answer that failed."""
     async with connected(options) as client:
         described = await client.assistant(assistant)
-        given = parse_input(arguments, described["input_schema"])
+        given = parse_input(arguments, described["input_schema"], described["text_field"])
         events = client.ask(assistant, given, **options.request())
         await _show(events, options)
 
@@ -68,19 +69,37 @@ def _read_line(console: Console) -> str | None:
         return None
 
 
-def parse_input(arguments: list[str], schema: dict[str, Any]) -> dict[str, Json]:
-    """`--field value` and `--field=value` by the input schema. Raises InvalidRequest."""
+def parse_input(
+    arguments: list[str], schema: dict[str, Any], text_field: str | None
+) -> dict[str, Json]:
+    """`--field value` and `--field=value` by the input schema, or the text of `text_field` alone.
+
+    Raises InvalidRequest.
+    """
     fields = schema.get("properties", {})
     given: dict[str, Json] = {}
     waiting = iter(arguments)
     for argument in waiting:
         name, _, value = argument.removeprefix("--").partition("=")
         name = name.replace("-", "_")
-        if not argument.startswith("--") or name not in fields:
-            known = " ".join(f"--{field}" for field in fields)
-            raise InvalidRequest(f"{argument} is no field of this assistant; it has: {known}")
-        given[name] = _typed(value if "=" in argument else next(waiting, ""), fields[name])
+        if not argument.startswith("--"):
+            if text_field is None or text_field in given:
+                raise InvalidRequest(_stray(argument, fields))
+            given[text_field] = argument
+        elif name not in fields:
+            raise InvalidRequest(f"--{name} is no field of this assistant; {_near(name, fields)}")
+        else:
+            given[name] = _typed(value if "=" in argument else next(waiting, ""), fields[name])
     return given
+
+
+def _stray(argument: str, fields: dict[str, Any]) -> str:
+    known = " ".join(f"--{field} …" for field in fields)
+    return f"{argument!r} belongs to no field; quote a text of several words, or give {known}"
+
+
+def _near(name: str, fields: dict[str, Any]) -> str:
+    return near(f"--{name}", [f"--{field}" for field in fields])
 
 
 def _typed(text: str, schema: dict[str, Any]) -> Json:

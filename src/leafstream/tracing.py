@@ -93,6 +93,9 @@ class _Trace:
         self._notices: list[tuple[int, Noticed]] = []
         self._max_tokens: int | None = None
 
+    def admitted(self, queued: float) -> None:
+        """The end says how long it waited."""
+
     def wrote(self, num_tokens: int) -> None:
         """The end says when the first came."""
 

@@ -22,7 +22,7 @@ from typing import Any
 import httpx2
 import msgspec
 
-from leafstream.engine_choice import DEFAULT_SLOTS, llamacpp_model
+from leafstream.engine_choice import DEFAULT_SLOTS, llamacpp_model, loads_model
 from leafstream.engine_process import KEY
 from leafstream.errors import SetupError
 from leafstream.models.fetch import Progress, cache_folder, resolve
@@ -54,7 +54,7 @@ def run(settings: Settings, crew: Crew, progress: Progress | None = None) -> Non
     """Serve until a signal. Raises SetupError before the port opens where it cannot."""
     check_exposure(settings)
     _check(settings)
-    if _has_engine(settings):
+    if loads_model(settings):
         # Before there is a loop or a child: a signal ends the fetching at once, as it ends any
         # program, and the next start continues it.
         cache = cache_folder(settings.cache_folder)
@@ -76,6 +76,7 @@ async def serve_workers(settings: Settings, crew: Crew) -> None:
             await stopping.wait()
         finally:
             notify("STOPPING=1")
+            logger.info("stopping %d workers", crew.count)
             await _stop(keeping, settings.drain_seconds + KILL_SECONDS)
     refused = next((child for child in keeping if child.is_refused), None)
     if refused is not None:
@@ -104,7 +105,7 @@ async def _start(
 ) -> None:
     """Start the engine and then the workers; each is in `keeping` as soon as it is begun."""
     environment = {**os.environ, **crew.flags}
-    if _has_engine(settings):
+    if loads_model(settings):
         order, url, told = await _engine(settings, crew)
         keeping.append(_Child(order, stopping))
         await _until_ready(keeping[0], f"{url}/health")
@@ -118,11 +119,6 @@ async def _start(
         for waiting in ready:
             waiting.cancel()
     notify_ready(url_of(listener))
-
-
-def _has_engine(settings: Settings) -> bool:
-    """Whether the workers' engine is a process of ours."""
-    return settings.upstream is None and not settings.model.startswith("scripted:")
 
 
 def _check(settings: Settings) -> None:

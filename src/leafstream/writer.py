@@ -108,7 +108,9 @@ class Writer:
         arrived = time.monotonic()
         await self._acquire(claim, job)
         try:
-            draft = Draft(job, prepared, queued=time.monotonic() - arrived)
+            queued = time.monotonic() - arrived
+            self._log.admitted(claim, queued)
+            draft = Draft(job, prepared, queued=queued)
             await self._write(claim, job, draft)
         finally:
             self._slots.release()

@@ -72,6 +72,24 @@ async def test_what_is_running_queued_and_read_is_shown_while_it_is(tmp_path: Pa
     assert told.total("leafstream_answers_queued") == 1
 
 
+async def test_a_first_token_is_counted_when_it_comes_also_of_answers_that_do_not_finish(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path, ScriptedEngine(PAIR_TEXT, Play(delay=0.3))) as served:
+        answer = await served.begin(ASK_PAIR)
+        for seen in ("time_to_first_token", "inter_token"):
+            while not (told := await sample(served)).total(f"leafstream_{seen}_seconds_count"):
+                await asyncio.sleep(0.02)
+            assert told.total("leafstream_answers_running") == 1
+        await served.http.post(f"/v1/answers/{answer}/cancel")
+        await served.replay(answer)
+        told = await sample(served)
+    assert told.by("leafstream_answers_total", "end") == {"cancelled": 1.0}
+    assert told.total("leafstream_time_to_first_token_seconds_count") == 1
+    assert 0.25 < told.total("leafstream_time_to_first_token_seconds_sum") < 3
+    assert told.total("leafstream_queue_seconds_count") == 1
+
+
 async def test_failures_and_notices_are_counted_by_their_code(tmp_path: Path) -> None:
     engine = ScriptedEngine("no JSON at all", Play(cap=1))
     async with house(tmp_path, engine) as served:

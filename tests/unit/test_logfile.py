@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from leafstream.instances.lines import Lines
 from leafstream.instances.logfile import Following, LogFile, last_lines
+from leafstream.lines import Lines
 
 
 @contextmanager
@@ -90,9 +90,9 @@ def test_every_line_of_a_server_is_a_record_however_it_is_cut(cut: int) -> None:
     told = [json.loads(line) for line in written]
     assert [(t["level"], t.get("logger"), t["message"]) for t in told] == [
         ("info", None, "é"),
-        ("error", "llama.cpp", "srv start: no"),
-        ("info", "stderr", "Traceback"),
-        ("error", "stderr", "leafstream: no room"),
-        ("info", "stderr", "last"),
+        ("error", "leafstream.llamacpp", "srv start: no"),
+        ("info", "leafstream.stderr", "Traceback"),
+        ("error", "leafstream.stderr", "leafstream: no room"),
+        ("info", "leafstream.stderr", "last"),
     ]
     assert lines.last_words == "no room"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from leafstream.checks import machine, service
+from leafstream.checks import folder, machine, service
 from leafstream.checks.check import Check, Finding, Target
 from leafstream.errors import SetupError
 
@@ -20,6 +20,7 @@ CHECKS = (
     Check("callers", service.callers, fatal=True),
     Check("assistants", service.assistants, fatal=True),
     Check("grammars", service.grammars),
+    Check("libraries", folder.libraries, fatal=True),
     Check("model", service.model, fatal=True),
     Check("upstreams", service.upstreams),
     Check("chat template", service.template, fatal=True),

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from leafstream.checks import folder
 from leafstream.checks.check import Finding, Target, ok, problem, warning
 from leafstream.engine_choice import DEFAULT_SLOTS, upstream_options
 from leafstream.engines.checkpoint import PREFIX
@@ -61,6 +62,8 @@ def _served(target: Target) -> Served:
 def model(target: Target) -> Finding:
     """Whether the model is there, whole, and a model."""
     settings = target.settings
+    if folder.is_wanted(settings):
+        return folder.files(settings)
     if _is_elsewhere(settings):
         return ok("what the upstream serves" if settings.upstream else settings.model)
     path = _path(settings)
@@ -141,6 +144,8 @@ def _options(settings: Settings) -> LlamaCppOptions:
 
 def template(target: Target) -> Finding:
     """Whether the chat template keeps every turn."""
+    if folder.is_wanted(target.settings):
+        return folder.template(target.settings)
     header = _header(target.settings)
     if header is None:
         return ok("whatever the model brings")
@@ -158,6 +163,8 @@ def template(target: Target) -> Finding:
 
 def memory(target: Target) -> Finding:
     """Whether the model and its contexts fit."""
+    if folder.is_wanted(target.settings):
+        return folder.memory(target.settings)
     header = _header(target.settings)
     if header is None:
         return ok(f"{available_memory() / GIB:.1f} GiB are free")

@@ -26,7 +26,7 @@ def ask(
     seed: Annotated[int | None, typer.Option(help="For the same answer again.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print events as JSON lines.")] = False,
 ) -> None:
-    """Ask an assistant once; its input's fields are options: --location city."""
+    """Ask an assistant once: a text, or its input's fields as options: --location city."""
     from leafstream.terminal import Options, ask_once  # noqa: PLC0415
 
     options = Options(url, file, max_tokens, seed, json)

@@ -33,11 +33,18 @@ def explain(
     ] = None,
 ) -> None:  # fmt: skip
     """Show generation settings, an assistant's exact prompt, or what holds a schema."""
+    from leafstream.errors import InvalidRequest  # noqa: PLC0415
     from leafstream.explained import Explained, show_prompt, show_schema, show_settings  # noqa: PLC0415
     from leafstream.reporting import download_bar  # noqa: PLC0415
 
-    if prompt is None and (context.args or conversation):
-        raise typer.BadParameter("fields and --conversation go with --prompt only")
+    if prompt is None and context.args:
+        name = context.args[0]
+        raise InvalidRequest(
+            f"{name} alone says not what to explain: --assistant NAME shows an assistant's "
+            "settings, --prompt NAME what the model reads of it, --schema NAME what holds its type"
+        )
+    if prompt is None and conversation is not None:
+        raise InvalidRequest("--conversation goes with --prompt only")
     with download_bar() as progress:
         explained = Explained(file, progress)
         if prompt is not None:

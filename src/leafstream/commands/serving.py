@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -39,11 +40,13 @@ def serve(
 ) -> None:
     """Serve assistants over HTTP and SSE."""
     from leafstream.checks import Target, refuse_fatal  # noqa: PLC0415
+    from leafstream.engine_choice import loads_model  # noqa: PLC0415
     from leafstream.reload import reloadable  # noqa: PLC0415
     from leafstream.reporting import download_bar, set_up_logging  # noqa: PLC0415
     from leafstream.served import read_served  # noqa: PLC0415
     from leafstream.server import is_worker, run  # noqa: PLC0415
     from leafstream.settings import adopt_variables, read_settings  # noqa: PLC0415
+    from leafstream.stderr import recorded  # noqa: PLC0415
 
     settings = read_settings(config, host=host, port=port, model=model)
     adopt_variables()
@@ -55,7 +58,8 @@ def serve(
     if workers > 1:
         _serve_with(workers, settings, source, config)
         return
-    with download_bar() as progress:
+    heard = recorded(settings.log_format) if loads_model(settings) else nullcontext()
+    with heard, download_bar() as progress:
         run(settings, served, progress, watched)
 
 

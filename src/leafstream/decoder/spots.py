@@ -6,8 +6,9 @@ import sys
 import weakref
 from collections.abc import Iterator
 
+from leafstream.canonical import TYPES
 from leafstream.pointer import Json
-from leafstream.schema import TYPES, Node, Schema
+from leafstream.schema import Node, Schema
 
 
 class Words:

@@ -19,7 +19,7 @@ from leafstream.engines.weights import require_extra
 from leafstream.errors import SetupError
 from leafstream.models.cache import Progress, check_space, only_one
 from leafstream.models.catalog import KNOWN
-from leafstream.models.fetch import resolve
+from leafstream.models.fetch import is_here, resolve
 from leafstream.models.shape import Held, Shape, read_shape, shape_from
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][\w.\-]*/[A-Za-z0-9][\w.\-]*", re.ASCII)
@@ -35,21 +35,60 @@ def checkpoint(
     path = Path(spec).expanduser()
     if path.is_dir():
         return path
-    known = spec.lower() in KNOWN or spec.startswith("hf:") or spec.lower().endswith(".gguf")
-    if known or path.exists():
+    if _is_file(spec, path):
         file = resolve(spec, cache=cache, progress=progress, offline=offline)
         return dequantized(file, cache, progress)
     if REPOSITORY.fullmatch(spec):
         return _from_hub(spec, offline=offline)
-    raise SetupError(
+    raise _unknown(spec)
+
+
+def at_hand(spec: str, cache: Path) -> Path | None:
+    """What of it is here already: a folder, or a GGUF file that is still to be widened.
+
+    None where it is to be fetched. Raises SetupError where `spec` names no model.
+    """
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return path
+    if _is_file(spec, path):
+        file = is_here(spec, cache)
+        folder = None if file is None else _widened(file, cache)
+        return folder if folder is not None and folder.is_dir() else file
+    if REPOSITORY.fullmatch(spec):
+        return _in_hub_cache(spec)
+    raise _unknown(spec)
+
+
+def _in_hub_cache(repo: str) -> Path | None:
+    require_extra()
+    import huggingface_hub as hub  # noqa: PLC0415
+
+    try:
+        return Path(hub.snapshot_download(repo, allow_patterns=WANTED, local_files_only=True))
+    except hub.errors.LocalEntryNotFoundError:
+        return None
+
+
+def _is_file(spec: str, path: Path) -> bool:
+    known = spec.lower() in KNOWN or spec.startswith("hf:") or spec.lower().endswith(".gguf")
+    return known or path.exists()
+
+
+def _unknown(spec: str) -> SetupError:
+    return SetupError(
         f"there is no model {spec!r} for transformers: give {PREFIX}/path/to/a/folder, "
         f"{PREFIX}owner/repo, or {PREFIX} and a GGUF file or short name"
     )
 
 
+def _widened(file: Path, cache: Path) -> Path:
+    return cache / "dequantized" / f"{file.stem}-{file.stat().st_size}"
+
+
 def dequantized(file: Path, cache: Path, progress: Progress | None = None) -> Path:
     """The folder with a GGUF file's weights in bf16, made once. Raises SetupError."""
-    folder = cache / "dequantized" / f"{file.stem}-{file.stat().st_size}"
+    folder = _widened(file, cache)
     if folder.is_dir():
         return folder
     require_extra()

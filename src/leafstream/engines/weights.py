@@ -86,9 +86,10 @@ def load(path: Path, options: WeightOptions, use: Use, piece: int = 128) -> Weig
     """Load the model in the folder `path`. Blocks. Raises SetupError."""
     require_extra()
     device = _device(options)
-    _check_options(options, device)
     shape = read_shape(path)
-    _check_room(shape, options, use, choice_of(options, piece), device)
+    check(shape, options, use, piece)
+    if options.offload_folder is not None:
+        _make(options.offload_folder)
     _quieten()
     with _setup_errors(path):
         model = _model(path, shape, options, device)
@@ -98,6 +99,21 @@ def load(path: Path, options: WeightOptions, use: Use, piece: int = 128) -> Weig
     if options.quant != "none" and options.offload == "none":
         _let_go_of_file(model)
     return Weights(model, tokenizer, shape, _input_device(model, device))
+
+
+def check(shape: Shape, options: WeightOptions, use: Use, piece: int = 128) -> str:
+    """Say how the model fits on its device. Raises SetupError where it does not, or where options
+    contradict each other. Nothing is written.
+    """
+    device = _device(options)
+    _check_options(options, device)
+    choice = choice_of(options, piece)
+    free = _free_on(device)
+    _check_room(shape, options, use, choice, free)
+    found = estimate(shape, choice, use)
+    needed = f"{use.users} slots of {use.window} tokens need about {gib(found.model)}"
+    rest = "" if options.offload == "none" else f", weights go to {options.offload} where they must"
+    return f"{needed} ({gib(found.weights)} weights), {gib(free)} are free on {device}{rest}"
 
 
 def _quieten() -> None:
@@ -127,7 +143,7 @@ def _check_options(options: WeightOptions, device: str) -> None:
     if options.compute_dtype != "auto" and not four_bits:
         raise SetupError("LEAFSTREAM_COMPUTE_DTYPE goes with LEAFSTREAM_QUANT=nf4 or fp4 only")
     if options.quant != "none":
-        _require_bitsandbytes()
+        require_bitsandbytes()
     if options.offload == "cpu" and device == "cpu":
         raise SetupError(
             "LEAFSTREAM_OFFLOAD=cpu has no effect here: the model runs on the CPU as it is; set "
@@ -152,18 +168,16 @@ def _check_options(options: WeightOptions, device: str) -> None:
         raise SetupError("LEAFSTREAM_OFFLOAD=disk needs LEAFSTREAM_OFFLOAD_FOLDER=/a/fast/disk")
 
 
-def _require_bitsandbytes() -> None:
+def require_bitsandbytes() -> None:
+    """Raises SetupError, naming the extra, where it is missing."""
     try:
         import bitsandbytes  # noqa: F401, PLC0415
     except ImportError:
         raise SetupError(f"LEAFSTREAM_QUANT needs bitsandbytes: {EXTRA}") from None
 
 
-def _check_room(
-    shape: Shape, options: WeightOptions, use: Use, choice: Choice, device: str
-) -> None:
+def _check_room(shape: Shape, options: WeightOptions, use: Use, choice: Choice, free: int) -> None:
     """Raises SetupError where memory, or the disk for what is offloaded, has no room."""
-    free = _free_on(device)
     if options.offload == "none":
         check_fits(shape, choice, use, free)
         return
@@ -183,13 +197,22 @@ def _kept(options: WeightOptions, free: int) -> int:
     return options.memory if options.memory is not None else int(free * 0.9)
 
 
-def _check_folder(folder: Path, needed: int) -> None:
-    """Raises SetupError unless `folder` can take `needed` bytes."""
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
     except OSError as error:
         raise SetupError(f"LEAFSTREAM_OFFLOAD_FOLDER={folder} cannot be used: {error}") from None
+
+
+def _check_folder(folder: Path, needed: int) -> None:
+    """Raises SetupError unless `folder`, which may have to be made, can take `needed` bytes."""
+    there = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK | os.X_OK):
+        raise SetupError(
+            f"LEAFSTREAM_OFFLOAD_FOLDER={folder} cannot be used: {there} is no folder that this "
+            "user can write to"
+        )
+    free = shutil.disk_usage(there).free
     if needed + SPARE_BYTES > free:
         raise SetupError(
             f"offloading needs {megabytes(needed + SPARE_BYTES)} in {folder}, where "

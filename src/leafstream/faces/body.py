@@ -39,7 +39,7 @@ async def read_model(request: Request, model: type[M], limit: int) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        raise invalid_fields(error, "") from None
+        raise invalid_fields(error, "", model) from None
 
 
 def documented(model: type[BaseModel]) -> dict[str, Any]:

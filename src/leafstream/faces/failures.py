@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from math import ceil
 from typing import Any
 
@@ -20,7 +21,9 @@ from leafstream.errors import (
 )
 from leafstream.events import Failed
 from leafstream.faces import access
+from leafstream.invalid import sentence
 
+LONGEST_PATH = 100
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
@@ -56,15 +59,28 @@ def install(app: FastAPI) -> None:
         first = error.errors()[0]
         param = str(first["loc"][-1])
         access.note(request, "invalid_request")
-        return JSONResponse(envelope("invalid_request", f"{param}: {first['msg']}", param), 422)
+        return JSONResponse(envelope("invalid_request", sentence(first, param), param), 422)
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
         code = _CODES.get(error.status_code, "http_error")
         access.note(request, code)
-        content = envelope(code, str(error.detail), None)
+        content = envelope(code, _told(request, error), None)
         return JSONResponse(content, error.status_code, error.headers)
 
     @app.exception_handler(Exception)
     async def unexpected(_: Request, __: Exception) -> JSONResponse:
         return JSONResponse(envelope("internal_error", "internal error", None), 500)
+
+
+def _told(request: Request, error: HTTPException) -> str:
+    """What an error of the router says, and where to look instead."""
+    path, method = request.url.path, request.method
+    if error.status_code == 405:
+        takes = (error.headers or {}).get("Allow", "other methods")
+        return f"{path} does not take {method}; it takes {takes}"
+    if error.status_code == 404:
+        close = difflib.get_close_matches(path[:LONGEST_PATH], request.app.openapi()["paths"], n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        return f"there is no path {path[:LONGEST_PATH]}; {hint}/docs describes those there are"
+    return str(error.detail)

@@ -18,7 +18,6 @@ from leafstream.events import Cancelled, Failed, Finished, Queued, Started
 from leafstream.faces.body import answer_json, documented, read_model
 from leafstream.faces.failures import ending_headers, envelope
 from leafstream.faces.parts import Parts, owner
-from leafstream.pointer import Json
 from leafstream.sampling import SETTINGS, read_sampling
 
 
@@ -88,7 +87,7 @@ class Native:
 
     def _ask(self, asked: AnswerRequest, by: str) -> Ask:
         assistant = self._assistant(asked)
-        given: Json = {"message": asked.input} if isinstance(asked.input, str) else asked.input
+        given = assistant.given(asked.input) if isinstance(asked.input, str) else asked.input
         return Ask(
             messages=assistant.messages(given),
             assistant=asked.assistant,
@@ -175,6 +174,7 @@ class Native:
             "name": name,
             "instructions": assistant.instructions,
             "input_schema": assistant.input_schema,
+            "text_field": assistant.text_field,
             "answer_schema": assistant.schema.source if assistant.schema else None,
         }
 

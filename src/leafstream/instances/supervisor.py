@@ -20,9 +20,10 @@ from typing import Any
 import msgspec
 
 from leafstream.instances.instance import Instance, State
-from leafstream.instances.lines import Lines
 from leafstream.instances.logfile import LogFile
+from leafstream.lines import Lines
 from leafstream.notify import Notices
+from leafstream.stderr import RECORDED
 
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 # A server that ran this long was healthy: the next crash is a new one.
@@ -95,7 +96,7 @@ class Supervisor:
         self._woken.clear()
         server = await asyncio.create_subprocess_exec(
             *self._order.command,
-            env={**os.environ, "NOTIFY_SOCKET": notices.address},
+            env={**os.environ, "NOTIFY_SOCKET": notices.address, RECORDED: "1"},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,

@@ -114,6 +114,9 @@ class Log:
         """Whether another process asked for this answer's end."""
         return self._tails[answer].cancel_wanted
 
+    def admitted(self, claim: Claim, queued: float) -> None:
+        """The writer has a slot, after `queued` seconds: no event, and of interest to a watch."""
+
     def ended(self, claim: Claim) -> None:
         """The writer is done: forget what only it needed."""
         self._commits.forget(claim.answer)

@@ -50,6 +50,11 @@ class WatchedLog(Log):
             if type(event) not in _GROWTH:
                 watch.told(event)
 
+    def admitted(self, claim: Claim, queued: float) -> None:
+        watch = self._watches.get(claim.answer)
+        if watch is not None:
+            watch.admitted(queued)
+
     def ended(self, claim: Claim) -> None:
         super().ended(claim)
         watch = self._watches.pop(claim.answer, None)

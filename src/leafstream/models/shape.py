@@ -134,12 +134,32 @@ class _Config(msgspec.Struct, frozen=True):
 
 def _folder(path: Path) -> Shape:
     files = sorted(path.glob("*.safetensors"))
+    _check_index(path / "model.safetensors.index.json", {file.name for file in files})
     if (path / "config.json").is_file() and not files:
         raise SetupError(
             f"{path} holds no .safetensors files; weights pickled as .bin are not loaded: save the "
             "model again with save_pretrained, or take a GGUF file"
         )
     return shape_from(path / "config.json", [held for file in files for held in _safetensors(file)])
+
+
+class _Index(msgspec.Struct, frozen=True):
+    weight_map: dict[str, str]
+
+
+def _check_index(path: Path, there: set[str]) -> None:
+    """Raises SetupError where the model is in several files and one of them is not there."""
+    try:
+        wanted = set(msgspec.json.decode(path.read_bytes(), type=_Index).weight_map.values())
+    except FileNotFoundError:
+        return
+    except (msgspec.DecodeError, OSError) as error:
+        raise SetupError(f"{path} cannot be read: {error}") from None
+    if missing := sorted(wanted - there):
+        raise SetupError(
+            f"{path.parent} lacks {', '.join(missing)}, of the {len(wanted)} files that its index "
+            "names; download the model again"
+        )
 
 
 class Held(msgspec.Struct, frozen=True):

@@ -139,4 +139,4 @@ async def read_request(
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        raise invalid_fields(error, "") from None
+        raise invalid_fields(error, "", model) from None

@@ -23,6 +23,7 @@ from leafstream.errors import (
 from leafstream.events import Cancelled, Failed
 from leafstream.faces.body import answer_json
 from leafstream.faces.failures import ending_headers
+from leafstream.invalid import sentence
 from leafstream.pointer import Json
 
 logger = logging.getLogger("leafstream.http")
@@ -153,7 +154,7 @@ class OpenAIRoute(APIRoute):
             except RequestValidationError as error:
                 first = error.errors()[0]
                 param = str(first["loc"][-1])
-                return _refusal(InvalidRequest(f"{param}: {first['msg']}", param=param))
+                return _refusal(InvalidRequest(sentence(first, param), param=param))
 
         return handler
 

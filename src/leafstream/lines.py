@@ -3,12 +3,19 @@
 Our own records pass as they are. What is not one (llama.cpp's messages, a traceback, the last words
 of a process that aborts) becomes a record here, outside of the process, so that it is not lost
 when that dies.
+
+    python -I -S lines.py FORMAT    standard input → records on standard output, to its end
+
+The standard library alone is imported: it runs beside every server, and starts with it.
 """
 
 from __future__ import annotations
 
 import json as js
+import os
 import re
+import signal
+import sys
 import time
 from collections.abc import Callable
 
@@ -17,6 +24,7 @@ RECORD = re.compile(rb'\d{4}-\d\d-\d\dT\S+ [A-Z]+ |\{"time":')
 LLAMA = re.compile(r"\d+\.\d\d\.\d{3}\.\d{3} ([DIWE]) (.*)")
 LEVELS = {"D": "debug", "I": "info", "W": "warning", "E": "error"}
 OURS = "leafstream: "
+LLAMACPP, STDERR = "leafstream.llamacpp", "leafstream.stderr"
 MAX_PENDING = 64 * 1024
 
 
@@ -52,9 +60,9 @@ class Lines:
         if text.startswith(OURS):
             self.last_words = text.removeprefix(OURS)
         if found := LLAMA.fullmatch(text):
-            self._record(LEVELS[found[1]], "llama.cpp", found[2])
+            self._record(LEVELS[found[1]], LLAMACPP, found[2])
         else:
-            self._record("error" if text.startswith(OURS) else "info", "stderr", text)
+            self._record("error" if text.startswith(OURS) else "info", STDERR, text)
 
     def note(self, level: str, message: str) -> None:
         """A record of the supervisor itself."""
@@ -72,3 +80,22 @@ class Lines:
             self._write(js.dumps(told, ensure_ascii=False).encode())
         else:
             self._write(f"{stamp} {level.upper()} {logger}: {message}".encode())
+
+
+def main(log_format: str) -> None:
+    """Make records until nobody holds the other end of the pipe."""
+    # A terminal and systemd send these to every process; the server's last words come after them.
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.SIG_IGN)
+    lines = Lines(_put, json=log_format == "json")
+    while data := os.read(0, 65536):
+        lines.feed(data)
+    lines.end()
+
+
+def _put(record: bytes) -> None:
+    os.write(1, record + b"\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
