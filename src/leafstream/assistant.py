@@ -16,6 +16,7 @@ from leafstream.canonical import RawSchema
 from leafstream.decoder.pace import Pace
 from leafstream.decoder.text import THINK, Reasoning
 from leafstream.errors import InvalidRequest, NotFound, SetupError
+from leafstream.grounds import Grounds
 from leafstream.messages import Message, Messages
 from leafstream.pointer import Json, join
 from leafstream.prompt import ChatTemplate
@@ -40,8 +41,9 @@ class Assistant:
 
     `answer` is a Pydantic model, a JSON schema, or str for plain text. `input` is the Pydantic
     model of what a caller gives. `prompt` makes the user's turn of it: a format string over its
-    fields, or a function; without one, a line per field. `pace` is the grain of its text events,
-    where a request asks for no other. `reasoning` are the (opener, closer) of what the model thinks
+    fields, or a function; without one, a line per field. `retrieve` finds what a user's turn is to
+    be answered from; it is called in a thread. `pace` is the grain of its text events, where a
+    request asks for no other. `reasoning` are the (opener, closer) of what the model thinks
     aloud and nobody is shown; with an empty opener its text begins inside. Without `guard` what
     goes in circles goes on to its limit. `chat_template` is Jinja (a Path: of a file) to use
     instead of the model's own. Raises UnsupportedSchema for an answer type that
@@ -56,6 +58,7 @@ class Assistant:
         instructions: str = "",
         input: type[BaseModel] = TextInput,  # noqa: A002
         prompt: str | Callable[[Any], str] | None = None,
+        retrieve: Callable[[str], Grounds] | None = None,
         sampling: Sampling | None = None,
         pace: Json = "token",
         reasoning: Reasoning = THINK,
@@ -70,6 +73,7 @@ class Assistant:
         self.guard = guard
         self.chat_template = _template(chat_template)
         self._prompt = prompt
+        self._retrieve = retrieve
         self._model = answer if isinstance(answer, type) and answer is not str else None
         self.schema = _schema(answer)
 
@@ -98,6 +102,12 @@ class Assistant:
         return "\n".join(
             f"{name}: {_shown(item)}" for name, item in fields.items() if item is not None
         )
+
+    async def grounds(self, question: str) -> Grounds | None:
+        """What is found for a user's turn; None where there is nothing to look in."""
+        if self._retrieve is None:
+            return None
+        return await asyncio.to_thread(self._retrieve, question)
 
     def errors(self, value: Json) -> list[tuple[str, str]]:
         """(path, message) of what the schema or the Pydantic model finds wrong with an answer."""

@@ -114,6 +114,8 @@ async def show_prompt(
     """The exact text that the model reads, its tokens coloured and counted by part."""
     assistant = find(explained.served.assistants, name)
     messages = assistant.messages(parse_input(arguments, assistant.input_schema))
+    grounds = await assistant.grounds(messages[-1].content)
+    messages = messages if grounds is None else grounds.before(messages)
     if conversation is not None:
         history = await _history(explained.settings, conversation)
         messages = (*messages[:-1], *history, messages[-1])
