@@ -116,10 +116,11 @@ async function readNote() {
   tell(note ?? "");
 }
 
-/** Something to know before the first question. */
+/** Something to know before the first question, and the setting that it names on a line of its own. */
 function tell(note) {
+  const [said, setting] = note.split(/(LEAFSTREAM_MODEL=\S+)/);
   byId("note").hidden = !note;
-  byId("note").textContent = note;
+  byId("note").replaceChildren(said, ...(setting ? [made("code", "", setting)] : []));
 }
 
 function choices() {
