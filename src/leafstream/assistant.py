@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -22,6 +23,8 @@ from leafstream.pointer import Json, join
 from leafstream.prompt import ChatTemplate
 from leafstream.sampling import Sampling
 from leafstream.schema import Schema
+
+Retrieve = Callable[[str], Grounds]
 
 MAX_INLINE = 256
 MAX_INLINE_BYTES = 32_768
@@ -48,7 +51,7 @@ class Assistant:
     goes in circles goes on to its limit. `chat_template` is Jinja (a Path: of a file) to use
     instead of the model's own. Raises UnsupportedSchema for an answer type that
     leafstream does not serve, InvalidRequest for a pace that is none, SetupError for a
-    template that drops a turn.
+    template that drops a turn or a `retrieve` that is a coroutine function.
     """
 
     def __init__(  # noqa: PLR0913 -- what can be declared, by name
@@ -58,7 +61,7 @@ class Assistant:
         instructions: str = "",
         input: type[BaseModel] = TextInput,  # noqa: A002
         prompt: str | Callable[[Any], str] | None = None,
-        retrieve: Callable[[str], Grounds] | None = None,
+        retrieve: Retrieve | None = None,
         sampling: Sampling | None = None,
         pace: Json = "token",
         reasoning: Reasoning = THINK,
@@ -73,7 +76,7 @@ class Assistant:
         self.guard = guard
         self.chat_template = _template(chat_template)
         self._prompt = prompt
-        self._retrieve = retrieve
+        self._retrieve = _plain(retrieve)
         self._model = answer if isinstance(answer, type) and answer is not str else None
         self.schema = _schema(answer)
 
@@ -107,7 +110,10 @@ class Assistant:
         """What is found for a user's turn; None where there is nothing to look in."""
         if self._retrieve is None:
             return None
-        return await asyncio.to_thread(self._retrieve, question)
+        found = await asyncio.to_thread(self._retrieve, question)
+        if not isinstance(found, Grounds):
+            raise SetupError(f"an assistant's retrieve gives Grounds, not {type(found).__name__}")
+        return found
 
     def errors(self, value: Json) -> list[tuple[str, str]]:
         """(path, message) of what the schema or the Pydantic model finds wrong with an answer."""
@@ -193,6 +199,14 @@ def _checked(reasoning: Reasoning) -> Reasoning:
         raise SetupError(
             f'reasoning is pairs of an opener and a closer, (("<think>", "</think>"),): {error}'
         ) from None
+
+
+def _plain(retrieve: Retrieve | None) -> Retrieve | None:
+    if inspect.iscoroutinefunction(retrieve):
+        raise SetupError(
+            "retrieve is a plain function: it is called in a thread, where it may wait"
+        )
+    return retrieve
 
 
 def _shown(item: Json) -> str:

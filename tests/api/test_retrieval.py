@@ -7,8 +7,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from leafstream import Assistant, Grounds
 from leafstream.engines.scripted import ScriptedEngine
+from leafstream.errors import SetupError
 from leafstream.events import Started
 from leafstream.messages import Message
 from tests.api.openai_client import openai_house
@@ -113,3 +116,21 @@ async def test_a_slow_search_holds_nobody_else_up(tmp_path: Path) -> None:
         await served.stream({"assistant": "chat", "input": "go"})
         assert not slow.done()
         await slow
+
+
+def test_a_coroutine_function_is_refused_where_it_is_declared() -> None:
+    async def find(question: str) -> Grounds:
+        return Grounds(question)
+
+    wrong: Any = find
+    with pytest.raises(SetupError, match="plain function"):
+        Assistant(retrieve=wrong)
+
+
+async def test_a_search_that_gives_something_else_is_named_for_it(tmp_path: Path) -> None:
+    wrong: Any = str.upper
+    docs = {"docs": Assistant(retrieve=wrong)}
+    async with house(tmp_path, ScriptedEngine("There."), docs) as served:
+        refused = await served.http.post("/v1/answers", json=ASK)
+    assert refused.status_code == 500
+    assert refused.json()["error"]["message"] == "an assistant's retrieve gives Grounds, not str"
