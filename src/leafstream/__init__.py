@@ -8,15 +8,17 @@ if TYPE_CHECKING:
     from leafstream.assistant import Assistant, TextInput
     from leafstream.client import Client
     from leafstream.decoder.value import Fold
+    from leafstream.grounds import Grounds
     from leafstream.sampling import Sampling
 
 __version__ = "0.1.0"
-__all__ = ["Assistant", "Client", "Fold", "Sampling", "TextInput", "__version__"]
+__all__ = ["Assistant", "Client", "Fold", "Grounds", "Sampling", "TextInput", "__version__"]
 
 _HOMES = {
     "Assistant": "leafstream.assistant",
     "Client": "leafstream.client",
     "Fold": "leafstream.decoder.value",
+    "Grounds": "leafstream.grounds",
     "Sampling": "leafstream.sampling",
     "TextInput": "leafstream.assistant",
 }

@@ -89,8 +89,9 @@ def _chars_per_token(prompt: Prompt) -> float:
 def started(job: Job, prepared: Prepared, engine: Engine) -> list[Event]:
     """The first events of an answer."""
     ask = job.ask
+    sources = ask.grounds.sources if ask.grounds else []
     events: list[Event] = [
-        Started(job.id, ask.assistant, engine.model, prepared.plan, ask.sources or None)
+        Started(job.id, ask.assistant, engine.model, prepared.plan, sources or None)
     ]
     if dropped := prepared.plan.dropped_turns:
         message = f"the {dropped} oldest turns were left out: they no longer fit the context"

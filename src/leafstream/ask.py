@@ -8,6 +8,7 @@ import msgspec
 
 from leafstream.canonical import RawSchema
 from leafstream.decoder.pace import Pace
+from leafstream.grounds import Grounds
 from leafstream.messages import Messages
 from leafstream.pointer import Json
 from leafstream.sampling import Sampling
@@ -16,9 +17,10 @@ from leafstream.sampling import Sampling
 class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
     """One answer that is wanted, whichever face it came through.
 
-    The type is that of the declared `assistant`, or the caller's own `schema`, or plain text where
+    The type is the caller's own `schema`, or that of the declared `assistant`, or plain text where
     neither is given. `owner` is the key that asked (promise: nobody else reads the answer).
-    `sources` are shown in `started`; `face` is what a face needs to know again when it is read.
+    `grounds` are what was found for the question, None where nobody has looked yet; `face` is what
+    a face needs to know again when it is read.
     Without `trim` no turn is dropped: a prompt that does not fit is refused. Without `rewrite` an
     invalid part is not written again, for readers from whom text cannot be taken back.
     """
@@ -35,9 +37,11 @@ class Ask(msgspec.Struct, frozen=True, omit_defaults=True):
     trim: bool = True
     rewrite: bool = True
     owner: str = ""
-    sources: list[Json] = []
+    grounds: Grounds | None = None
     face: dict[str, Json] = {}
 
     def fingerprint(self) -> str:
         """Equal for equal requests: what an idempotency key is held against."""
-        return hashlib.sha256(msgspec.json.encode(self)).hexdigest()
+        # What is found may be something else when the same is asked again.
+        asked = msgspec.structs.replace(self, grounds=None)
+        return hashlib.sha256(msgspec.json.encode(asked)).hexdigest()

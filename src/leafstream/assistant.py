@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import inspect
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -16,12 +17,15 @@ from leafstream.canonical import RawSchema
 from leafstream.decoder.pace import Pace
 from leafstream.decoder.text import THINK, Reasoning
 from leafstream.errors import InvalidRequest, NotFound, SetupError
+from leafstream.grounds import Grounds
 from leafstream.invalid import sentence
 from leafstream.messages import Message, Messages
 from leafstream.pointer import Json, join
 from leafstream.prompt import ChatTemplate
 from leafstream.sampling import Sampling
 from leafstream.schema import Schema
+
+Retrieve = Callable[[str], Grounds]
 
 MAX_INLINE = 256
 MAX_INLINE_BYTES = 32_768
@@ -41,13 +45,14 @@ class Assistant:
 
     `answer` is a Pydantic model, a JSON schema, or str for plain text. `input` is the Pydantic
     model of what a caller gives. `prompt` makes the user's turn of it: a format string over its
-    fields, or a function; without one, a line per field. `pace` is the grain of its text events,
-    where a request asks for no other. `reasoning` are the (opener, closer) of what the model thinks
+    fields, or a function; without one, a line per field. `retrieve` finds what a user's turn is to
+    be answered from; it is called in a thread. `pace` is the grain of its text events, where a
+    request asks for no other. `reasoning` are the (opener, closer) of what the model thinks
     aloud and nobody is shown; with an empty opener its text begins inside. Without `guard` what
     goes in circles goes on to its limit. `chat_template` is Jinja (a Path: of a file) to use
     instead of the model's own. Raises UnsupportedSchema for an answer type that
     leafstream does not serve, InvalidRequest for a pace that is none, SetupError for a
-    template that drops a turn.
+    template that drops a turn or a `retrieve` that is a coroutine function.
     """
 
     def __init__(  # noqa: PLR0913 -- what can be declared, by name
@@ -57,6 +62,7 @@ class Assistant:
         instructions: str = "",
         input: type[BaseModel] = TextInput,  # noqa: A002
         prompt: str | Callable[[Any], str] | None = None,
+        retrieve: Retrieve | None = None,
         sampling: Sampling | None = None,
         pace: Json = "token",
         reasoning: Reasoning = THINK,
@@ -71,6 +77,7 @@ class Assistant:
         self.guard = guard
         self.chat_template = _template(chat_template)
         self._prompt = prompt
+        self._retrieve = _plain(retrieve)
         self._model = answer if isinstance(answer, type) and answer is not str else None
         self.schema = _schema(answer)
 
@@ -114,6 +121,15 @@ class Assistant:
         return "\n".join(
             f"{name}: {_shown(item)}" for name, item in fields.items() if item is not None
         )
+
+    async def grounds(self, question: str) -> Grounds | None:
+        """What is found for a user's turn; None where there is nothing to look in."""
+        if self._retrieve is None:
+            return None
+        found = await asyncio.to_thread(self._retrieve, question)
+        if not isinstance(found, Grounds):
+            raise SetupError(f"an assistant's retrieve gives Grounds, not {type(found).__name__}")
+        return found
 
     def errors(self, value: Json) -> list[tuple[str, str]]:
         """(path, message) of what the schema or the Pydantic model finds wrong with an answer."""
@@ -200,6 +216,14 @@ def _checked(reasoning: Reasoning) -> Reasoning:
         raise SetupError(
             f'reasoning is pairs of an opener and a closer, (("<think>", "</think>"),): {error}'
         ) from None
+
+
+def _plain(retrieve: Retrieve | None) -> Retrieve | None:
+    if inspect.iscoroutinefunction(retrieve):
+        raise SetupError(
+            "retrieve is a plain function: it is called in a thread, where it may wait"
+        )
+    return retrieve
 
 
 def _shown(item: Json) -> str:

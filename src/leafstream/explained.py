@@ -116,6 +116,8 @@ async def show_prompt(
     messages = assistant.messages(
         parse_input(arguments, assistant.input_schema, assistant.text_field)
     )
+    grounds = await assistant.grounds(messages[-1].content)
+    messages = messages if grounds is None else grounds.before(messages)
     if conversation is not None:
         history = await _history(explained.settings, conversation)
         messages = (*messages[:-1], *history, messages[-1])

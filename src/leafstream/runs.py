@@ -19,6 +19,8 @@ import time
 from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 
+import msgspec
+
 from leafstream.ask import Ask
 from leafstream.assistant import Assistant, Inline, find
 from leafstream.draft import Job, failure
@@ -92,6 +94,7 @@ class Runs:
         self.model = engine.model
         self._log = log
         self._assistants = assistants
+        self._conversations = conversations
         self.inline = Inline()
         self._limits = limits or Limits()
         self._slots = Slots(engine.slots, self._limits.queue)
@@ -128,9 +131,12 @@ class Runs:
         opening = Opening(job.id, ask, time.time(), key)
         if key is not None and (earlier := await self._log.earlier(opening)) is not None:
             return earlier
+        await self._check_conversation(ask)
         self._slots.admit(ask.owner, self._limits.share_of(ask.owner))
         self._opening.add(job.id)
         try:
+            job = await self._grounded(job)
+            opening = msgspec.structs.replace(opening, ask=job.ask)
             busy = await self._log.ahead(ask.conversation)
             ready = None if busy else await self._writer.prepare(job)
             claim = await self._log.open(opening)
@@ -148,19 +154,46 @@ class Runs:
         self._watch(run)
 
     async def _job(self, answer: str, ask: Ask) -> Job:
-        assistant = Assistant() if ask.schema is None else await self.inline.find(ask.schema)
-        if ask.assistant is not None:
-            assistant = find(self._assistants, ask.assistant)
+        """What to write for an ask. Raises NotFound or UnsupportedSchema."""
+        assistant = self._assistant(ask)
+        typed = assistant if ask.schema is None else await self.inline.find(ask.schema)
         return Job(
             answer,
             ask,
-            ask.messages,
-            assistant.schema,
-            assistant.errors,
+            ask.grounds.before(ask.messages) if ask.grounds else ask.messages,
+            typed.schema,
+            typed.errors,
             assistant.chat_template,
             reasoning=assistant.reasoning,
             guard=assistant.guard,
         )
+
+    def _assistant(self, ask: Ask) -> Assistant:
+        return Assistant() if ask.assistant is None else find(self._assistants, ask.assistant)
+
+    async def _grounded(self, job: Job) -> Job:
+        """The job with what is found for its question, kept with it for whoever goes on."""
+        if job.ask.grounds is not None:
+            return job
+        grounds = await self._assistant(job.ask).grounds(job.messages[-1].content)
+        if grounds is None:
+            return job
+        ask = msgspec.structs.replace(job.ask, grounds=grounds)
+        return msgspec.structs.replace(job, ask=ask, messages=grounds.before(ask.messages))
+
+    async def _check_conversation(self, ask: Ask) -> None:
+        """A conversation goes on with the assistant that it is held with, or with none that has a
+        name: the caller's own type, or the model itself. Raises NotFound or Conflict.
+        """
+        if ask.conversation is None or self._conversations is None:
+            return
+        held = await self._conversations.read(ask.conversation, owner=ask.owner)
+        if ask.assistant not in (None, held.assistant):
+            raise Conflict(
+                f"the conversation {held.id!r} is held with {held.assistant!r}, "
+                f"not with {ask.assistant!r}: begin another one",
+                param="conversation",
+            )
 
     async def opening(self, answer: str, owner: str = "") -> Opening:
         """What was asked. Raises NotFound where there is no such answer of this owner."""

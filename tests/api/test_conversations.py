@@ -14,10 +14,11 @@ from leafstream.engines.base import Generation
 from leafstream.engines.scripted import Play, ScriptedEngine
 from leafstream.errors import NotFound, SetupError
 from leafstream.events import Finished, Started
+from leafstream.keys import add_key
 from leafstream.store.conversations import Conversations
 from leafstream.store.database import open_engine
 from leafstream.store.tables import metadata
-from tests.house import House, house
+from tests.house import STREAM, House, house
 from tests.postgresql import postgres_server
 
 
@@ -189,3 +190,48 @@ async def test_the_migrations_make_the_tables_that_the_code_speaks_of(database: 
         )
     await engine.dispose()
     assert differences == []
+
+
+async def test_a_conversation_goes_on_with_its_own_assistant_and_with_no_other(
+    tmp_path: Path,
+) -> None:
+    async with house(tmp_path) as served:
+        id_ = await new(served)
+        other = {"assistant": "pair", "input": "go", "conversation": id_}
+        refused = await served.http.post("/v1/answers", json=other)
+        events = await served.stream({**other, "assistant": "chat"})
+        kept = (await served.http.get(f"/v1/conversations/{id_}")).json()
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["param"]) == (
+        409,
+        "conflict",
+        "conversation",
+    )
+    assert "'chat'" in error["message"]
+    assert "'pair'" in error["message"]
+    assert isinstance(events[-1][1], Finished)
+    assert len(kept["turns"]) == 2
+
+
+async def test_a_turn_of_a_conversation_may_have_a_type_of_the_callers_own(tmp_path: Path) -> None:
+    schema = {"type": "object", "properties": {"title": {"type": "string"}}}
+    async with house(tmp_path) as served:
+        body = {"schema": schema, "input": "go", "conversation": await new(served)}
+        events = await served.stream(body)
+    assert isinstance(events[-1][1], Finished)
+
+
+async def test_a_busy_conversation_of_somebody_else_is_not_found_either(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    keys = [{"Authorization": f"Bearer {add_key(file, name)}"} for name in ("one", "two")]
+    engine = ScriptedEngine("word " * 200, Play(delay=0.01))
+    async with house(tmp_path, engine, keys_file=file) as served:
+        made = await served.http.post(
+            "/v1/conversations", json={"assistant": "chat"}, headers=keys[0]
+        )
+        body = {"assistant": "chat", "input": "go", "conversation": made.json()["id"]}
+        async with served.http.stream(
+            "POST", "/v1/answers", json=body, headers={**STREAM, **keys[0]}
+        ):
+            refused = await served.http.post("/v1/answers", json=body, headers=keys[1])
+    assert refused.status_code == 404

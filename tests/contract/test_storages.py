@@ -121,6 +121,23 @@ async def test_ended_answers_are_forgotten_by_age_and_by_size(storage: Storage) 
     assert (await storage.create(opening("ans_e", key="ans_a"))).id == "ans_e"
 
 
+async def test_one_answer_is_deleted_for_good_once_it_has_ended(storage: Storage) -> None:
+    for answer in ("ans_a", "ans_b"):
+        await storage.create(opening(answer, key=answer))
+        await storage.write([write(1, Queued(1), answer=answer)])
+    assert not await storage.delete("ans_a")
+    await storage.write([write(2, Cancelled("x"), answer="ans_a")])
+    await storage.write([write(2, Cancelled("x"), answer="ans_b")])
+    assert await storage.delete("ans_a")
+    assert await storage.head("ans_a") is None
+    assert await storage.records("ans_a") == []
+    assert not await storage.delete("ans_a")
+    assert len(await storage.records("ans_b")) == 2
+    assert (await storage.create(opening("ans_c", key="ans_a"))).id == "ans_c"
+    size = sum(len(write(n, event).body) for n, event in ((1, Queued(1)), (2, Cancelled("x"))))
+    assert await storage.forget(Retention(age=60, size=size)) == 0
+
+
 async def test_another_process_reads_the_same_and_hears_of_news(
     storage: Storage, other: Storage
 ) -> None:

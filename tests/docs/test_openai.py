@@ -35,7 +35,8 @@ async def test_the_calls_of_the_page_work_one_after_the_other(
         await asyncio.to_thread(names["client"].close)
     printed = capsys.readouterr().out.splitlines()
     shown = re.findall(r"print\(", "\n".join(BLOCKS))
-    assert len(printed) == len(shown) == 11
+    assert len(shown) == 12
+    assert len(printed) == 14  # one of them prints three items
     assert printed[0] == "['smollm2-135m', 'challenges', 'chat', 'recipe']"
     assert "unsupported_parameter" in printed[-1]
     assert printed[-2].endswith("cancelled")

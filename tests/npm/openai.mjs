@@ -47,6 +47,13 @@ for await (const event of await client.responses.retrieve(response.id, {
   if (event.type === "response.output_text.done") found.resumed = event.text;
 }
 
+found.items = (await client.responses.inputItems.list(response.id)).data.map(({ role, content }) => [
+  role,
+  content[0].text,
+]);
+await client.responses.delete(response.id);
+found.deleted = await client.responses.retrieve(response.id).catch((error) => error.status);
+
 const begun = await client.responses.create({ model: "chat", input: "go", background: true });
 found.cancelled = (await client.responses.cancel(begun.id)).status;
 

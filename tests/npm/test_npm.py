@@ -72,6 +72,8 @@ async def test_the_openai_package_reads_chats_responses_and_errors(tmp_path: Pat
         "parsed": PAIR,
         "response": PAIR,
         "resumed": PAIR_JSON,
+        "items": [["user", "go"]],
+        "deleted": 404,
         "cancelled": "cancelled",
         "refused": [True, "n"],
         "missing": [True, "model"],

@@ -26,13 +26,13 @@ NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="no node here: client.js is not run")
 
 
-async def node(script: str, *arguments: str) -> Any:
+async def node(script: str, *arguments: str, client: Path = CLIENT) -> Any:
     """What a script prints, as JSON; its error output where it fails."""
     assert NODE is not None
     process = await asyncio.create_subprocess_exec(
         NODE,
         str(HERE / script),
-        CLIENT.as_uri(),
+        client.as_uri(),
         *arguments,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -55,6 +55,25 @@ async def test_an_answer_is_read_to_its_end(tmp_path: Path) -> None:
         told = await node("ask.mjs", served.url, "pair", "go")
     assert told["end"] == "finished"
     assert told["value"] == json.loads(LONG)
+
+
+async def test_the_one_file_that_the_server_gives_works_alone(tmp_path: Path) -> None:
+    copied = tmp_path / "client.mjs"
+    async with house(tmp_path, ScriptedEngine(LONG)) as served:
+        copied.write_bytes((await served.http.get("/client.js")).content)
+        told = await node("ask.mjs", served.url, "pair", "go", client=copied)
+        assert await node("fold.mjs", str(GOLDEN), client=copied) > 0
+    assert told["value"] == json.loads(LONG)
+    assert "events.js" not in copied.read_text()
+
+
+async def test_an_answer_goes_on_from_what_was_kept_of_it(tmp_path: Path) -> None:
+    engine = ScriptedEngine(list(LONG), Play(delay=0.01))
+    async with house(tmp_path, engine) as served:
+        told = await node("kept.mjs", served.url, "pair", "go")
+    assert told["value"] == json.loads(LONG)
+    assert told["held"] == {"title": TITLE[: len(told["held"]["title"])]}
+    assert told["first"] > told["kept"] >= 10
 
 
 async def test_nothing_follows_the_end_of_an_answer(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 
@@ -35,12 +36,21 @@ HEADERS = {
 }
 
 
+_IMPORT = re.compile(rb'^import .* from "\./(\w+\.js)";\n', re.MULTILINE)
+_ONLY_BETWEEN_FILES = re.compile(rb"^(?:/\*\* @import|export \{).*\n", re.MULTILINE)
+
+
 class File(msgspec.Struct, frozen=True):
     """One file as it is sent; `etag` changes with its content."""
 
     content: bytes
     media_type: str
     etag: str
+
+    @classmethod
+    def of(cls, content: bytes, suffix: str) -> File:
+        etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
+        return cls(content, TYPES[suffix], etag)
 
     def response(self, request: Request) -> Response:
         """The file, or 304 where the browser has this very content."""
@@ -53,6 +63,7 @@ class File(msgspec.Struct, frozen=True):
 
 def router() -> APIRouter:
     web = dict(_read(files("leafstream") / "web"))
+    alone = File.of(_one_file(web, "client.js"), ".js")
     routes = APIRouter(include_in_schema=False)
 
     @routes.api_route("/", methods=["GET", "HEAD"])
@@ -61,7 +72,7 @@ def router() -> APIRouter:
 
     @routes.api_route("/client.js", methods=["GET", "HEAD"])
     async def client(request: Request) -> Response:
-        return web["client.js"].response(request)
+        return alone.response(request)
 
     @routes.api_route("/web/{name:path}", methods=["GET", "HEAD"])
     async def file(request: Request, name: str) -> Response:
@@ -80,7 +91,11 @@ def _read(folder: Traversable, under: str = "") -> list[tuple[str, File]]:
         if item.is_dir():
             found += _read(item, f"{name}/")
             continue
-        content = item.read_bytes()
-        etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
-        found.append((name, File(content, TYPES["." + name.rpartition(".")[2]], etag)))
+        found.append((name, File.of(item.read_bytes(), "." + name.rpartition(".")[2])))
     return found
+
+
+def _one_file(web: dict[str, File], name: str) -> bytes:
+    """A module with what it imports in the place of its imports, so that it can be copied alone."""
+    text = _IMPORT.sub(lambda found: web[found[1].decode()].content, web[name].content)
+    return _ONLY_BETWEEN_FILES.sub(b"", text)

@@ -258,8 +258,12 @@ class Log:
         if foreign:
             await self._storage.see(foreign)
 
-    async def forget(self, retention: Retention) -> int:
-        return await self._storage.forget(retention)
+    async def delete(self, answer: str) -> bool:
+        """Delete an answer for good; False where there is none that has ended."""
+        return await self._storage.delete(answer)
+
+    async def forget(self, kept: Retention) -> int:
+        return await self._storage.forget(kept)
 
     async def _follow_always(self) -> None:
         """Keep the tails of answers that other processes write up to date."""

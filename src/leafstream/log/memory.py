@@ -107,21 +107,31 @@ class MemoryStorage:
         await asyncio.sleep(1)
         return ()
 
-    async def forget(self, retention: Retention) -> int:
-        ended = [(kept.ended, answer) for answer, kept in self._answers.items() if kept.ended]
-        oldest = time.monotonic() - retention.age
+    async def delete(self, answer: str) -> bool:
+        kept = self._answers.get(answer)
+        if kept is None or kept.ended is None:
+            return False
+        self._drop(answer)
+        return True
+
+    async def forget(self, kept: Retention) -> int:
+        ended = [(held.ended, answer) for answer, held in self._answers.items() if held.ended]
+        oldest = time.monotonic() - kept.age
         gone = {answer for at, answer in ended if at < oldest}
-        left = sum(kept.size for answer, kept in self._answers.items() if answer not in gone)
+        left = sum(held.size for answer, held in self._answers.items() if answer not in gone)
         for _, answer in sorted(ended):
-            if retention.size is None or left <= retention.size:
+            if kept.size is None or left <= kept.size:
                 break
             if answer not in gone:
                 gone.add(answer)
                 left -= self._answers[answer].size
         for answer in gone:
-            opening = self._answers.pop(answer).opening
-            self._keys.pop((opening.ask.owner, opening.key or ""), None)
+            self._drop(answer)
         return len(gone)
+
+    def _drop(self, answer: str) -> None:
+        opening = self._answers.pop(answer).opening
+        self._keys.pop((opening.ask.owner, opening.key or ""), None)
 
     async def close(self) -> None:
         """Nothing to let go."""

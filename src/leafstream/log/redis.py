@@ -202,9 +202,12 @@ class RedisStorage:
                 raise
         return [] if message is None else message["data"].decode().split(" ")
 
-    async def forget(self, retention: Retention) -> int:
-        size = -1 if retention.size is None else retention.size
-        return int(await self._run("forget", retention.age, size))
+    async def delete(self, answer: str) -> bool:
+        return int(await self._run("forget", 0, -1, answer)) > 0
+
+    async def forget(self, kept: Retention) -> int:
+        size = -1 if kept.size is None else kept.size
+        return int(await self._run("forget", kept.age, size))
 
     async def close(self) -> None:
         if self._renewing is not None:

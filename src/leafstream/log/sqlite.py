@@ -22,6 +22,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from leafstream.errors import LogUnavailable, SetupError
+from leafstream.log import retention
 from leafstream.log.records import Opening, Record, decode_opening, decode_record, encode_opening
 from leafstream.log.storage import Head, Outcome, Retention, Write
 
@@ -181,8 +182,11 @@ class SqliteStorage:
             await asyncio.sleep(POLL_SECONDS)
         return ()
 
-    async def forget(self, retention: Retention) -> int:
-        count = await self._writer.run(lambda db: _forget(db, retention))
+    async def delete(self, answer: str) -> bool:
+        return await self._writer.run(lambda db: retention.delete(db, answer))
+
+    async def forget(self, kept: Retention) -> int:
+        count = await self._writer.run(lambda db: retention.forget(db, kept))
         await self._writer.rows("PRAGMA incremental_vacuum(4096)")
         return count
 
@@ -361,31 +365,3 @@ def _claim(db: sqlite3.Connection, answer: str, epoch: int, holder: str) -> int 
         (holder, answer, epoch),
     ).fetchone()
     return None if found is None else int(found[0])
-
-
-def _forget(db: sqlite3.Connection, retention: Retention) -> int:
-    gone = [
-        number
-        for (number,) in db.execute(
-            "SELECT number FROM answers WHERE ended < ?", (time.time() - retention.age,)
-        )
-    ]
-    if retention.size is not None:
-        gone = list(dict.fromkeys([*gone, *_oversized(db, retention.size)]))
-    for number in gone:
-        db.execute("DELETE FROM records WHERE answer = ?", (number,))
-        db.execute("DELETE FROM answers WHERE number = ?", (number,))
-    return len(gone)
-
-
-def _oversized(db: sqlite3.Connection, size: int) -> list[int]:
-    (total,) = db.execute("SELECT coalesce(sum(size), 0) FROM answers").fetchone()
-    gone = []
-    for number, own in db.execute(
-        "SELECT number, size FROM answers WHERE ended IS NOT NULL ORDER BY ended"
-    ):
-        if total <= size:
-            break
-        gone.append(number)
-        total -= own
-    return gone

@@ -109,7 +109,11 @@ class Storage(Protocol):
         """
         ...
 
-    async def forget(self, retention: Retention) -> int:
+    async def delete(self, answer: str) -> bool:
+        """Delete one answer; False where there is none that has ended."""
+        ...
+
+    async def forget(self, kept: Retention) -> int:
         """Delete ended answers beyond the retention; how many."""
         ...
 

@@ -1,30 +1,16 @@
 /**
  * A client of one leafstream server: typed events of an answer and the value they make, resumed by
- * itself when the connection is lost. One file, no dependencies; browsers and Node 20.
+ * itself when the connection is lost. The server gives it as one file, /client.js; browsers and Node 20.
  *
  *     const client = new Client();
  *     const answer = client.ask("challenges", { location: "city", work_type: "office", category: "vegan" });
  *     for await (const event of answer) console.log(event.kind, answer.value);
  */
 
-/** @typedef {null | boolean | number | string | any[] | { [key: string]: any }} Json */
+/** @import { AnswerEvent, Failed, Json, Terminal } from "./events.js" */
+import { Fold, KINDS, TERMINAL } from "./events.js";
+export { Fold, split } from "./events.js";
 
-/** @typedef {{ prompt_tokens: number, max_tokens: number, context_window: number, dropped_turns?: number, clamped_from?: number, min_tokens?: number, tightened?: Record<string, number>, estimated?: boolean }} Plan The token budget, in the model's own tokens. */
-/** @typedef {{ kind: "started", number: number, id: string, assistant: string | null, model: string, plan: Plan, sources?: Json[] }} Started */
-/** @typedef {{ kind: "queued", number: number, position: number }} Queued */
-/** @typedef {{ kind: "text", number: number, path: string, text: string }} TextAppended */
-/** @typedef {{ kind: "value", number: number, path: string, value: Json }} ValueSet */
-/** @typedef {{ kind: "notice", number: number, code: string, message: string, path?: string }} Noticed */
-/** @typedef {{ prompt_tokens: number, completion_tokens: number, cached_tokens: number }} Usage */
-/** @typedef {{ queued: number, first_token: number | null, total: number }} Timings Seconds. */
-/** @typedef {{ kind: "finished", number: number, value: Json, finish: "stop" | "length" | "runaway", complete: boolean, cut: string[], missing: string[], usage: Usage, timings: Timings }} Finished */
-/** @typedef {{ kind: "failed", number: number, code: string, status: number, message: string, retryable: boolean, details?: Record<string, Json> }} Failed */
-/** @typedef {{ kind: "cancelled", number: number, reason: string }} Cancelled */
-/** @typedef {Finished | Failed | Cancelled} Terminal */
-/** @typedef {Started | Queued | TextAppended | ValueSet | Noticed | Terminal} AnswerEvent */
-
-const KINDS = new Set("started queued text value notice finished failed cancelled".split(" "));
-const TERMINAL = new Set(["finished", "failed", "cancelled"]);
 const MAX_BACKOFF_MS = 5000;
 const POST_TRIES = 3;
 // The server sends a comment where it has nothing to say for ten seconds.
@@ -43,107 +29,6 @@ export class LeafstreamError extends Error {
     super(message);
     Object.assign(this, about, { name: "LeafstreamError", message });
   }
-}
-
-/** What a reader holds after the events applied so far; the same rules as the server's own fold. */
-export class Fold {
-  /** @type {any[]} */
-  #base = [];
-  #own = new WeakSet([this.#base]);
-  /** @type {string | null} */
-  #path = null;
-  /** @type {any} */
-  #holder = this.#base;
-  /** @type {any} */
-  #token = 0;
-
-  /** @returns {Json} */
-  get value() {
-    return this.#base.length ? this.#base[0] : null;
-  }
-
-  /** Takes an event; throws RangeError where it does not fit what is held. @param {AnswerEvent} event */
-  apply(event) {
-    if (event.kind === "text") this.#append(event.path, event.text);
-    else if (event.kind === "value") this.#set(event.path, event.value);
-  }
-
-  /** @param {string} path @param {string} text */
-  #append(path, text) {
-    if (path !== this.#path) {
-      const [holder, token] = this.#at(path);
-      const held = get(holder, token, "");
-      if (typeof held !== "string") throw new RangeError(`text for ${path}, which is no string`);
-      [this.#path, this.#holder, this.#token] = [path, holder, token];
-    }
-    put(this.#holder, this.#token, get(this.#holder, this.#token, "") + text);
-  }
-
-  /** @param {string} path @param {Json} value */
-  #set(path, value) {
-    this.#path = null;
-    const [holder, token] = this.#at(path);
-    put(holder, token, value);
-  }
-
-  /** The container and key or index that a path names; what is on the way is made. @param {string} path */
-  #at(path) {
-    /** @type {any} */
-    let holder = this.#base;
-    /** @type {any} */
-    let token = 0;
-    for (const step of split(path)) {
-      let inner = get(holder, token, null);
-      if (inner === null || !this.#own.has(inner)) {
-        // Values of events are never changed: a container is copied before something is put in.
-        inner = inner === null ? (isIndex(step) ? [] : {}) : copied(inner, path);
-        this.#own.add(inner);
-        put(holder, token, inner);
-      }
-      holder = inner;
-      token = tokenOf(holder, step, path);
-    }
-    return [holder, token];
-  }
-}
-
-/** @param {string} path @returns {string[]} */
-export function split(path) {
-  if (!path) return [];
-  if (path[0] !== "/") throw new RangeError(`a JSON Pointer is empty or begins with a slash, not ${path}`);
-  return path
-    .slice(1)
-    .split("/")
-    .map((token) => token.replaceAll("~1", "/").replaceAll("~0", "~"));
-}
-
-/** @param {string} token */
-const isIndex = (token) => /^[0-9]+$/.test(token);
-
-/** @param {any} inner @param {string} path */
-function copied(inner, path) {
-  if (Array.isArray(inner)) return [...inner];
-  if (typeof inner !== "object") throw new RangeError(`${path} leads through what is no container`);
-  return { ...inner };
-}
-
-/** @param {any} holder @param {string} step @param {string} path */
-function tokenOf(holder, step, path) {
-  if (!Array.isArray(holder)) return step;
-  if (!isIndex(step) || Number(step) > holder.length) {
-    throw new RangeError(`${path} names no item of a list of ${holder.length}`);
-  }
-  return Number(step);
-}
-
-/** @param {any} holder @param {any} token @param {any} otherwise */
-const get = (holder, token, otherwise) => (Object.hasOwn(holder, token) ? holder[token] : otherwise);
-
-/** @param {any} holder @param {any} token @param {any} value */
-function put(holder, token, value) {
-  // A plain assignment to the member "__proto__" would set the prototype instead.
-  if (token !== "__proto__") holder[token] = value;
-  else Object.defineProperty(holder, token, { value, writable: true, enumerable: true, configurable: true });
 }
 
 /** Server-Sent Events (WHATWG HTML, section 9.2) out of text in any pieces. */
@@ -192,12 +77,13 @@ export class Answer {
 
   /**
    * @param {Client} client
-   * @param {{ id?: string, after?: number, body?: object }} request
+   * @param {{ id?: string, after?: number, value?: Json, body?: object }} request
    */
-  constructor(client, { id, after = 0, body }) {
+  constructor(client, { id, after = 0, value, body }) {
     this.#client = client;
     this.#request = body;
     this.#after = after;
+    if (value !== undefined && value !== null) this.#fold.apply({ kind: "value", number: after, path: "", value });
     /** The answer's id, known when the server has accepted it. @type {string | null} */
     this.id = id ?? null;
     /** The last event, once it came. @type {Terminal | null} */
@@ -209,6 +95,11 @@ export class Answer {
   /** What the events so far make; the validated value once the answer is finished. */
   get value() {
     return this.end?.kind === "finished" ? this.end.value : this.#fold.value;
+  }
+
+  /** Of the last event that was read; what a reader keeps, with the value, to go on after it. */
+  get number() {
+    return this.#after;
   }
 
   /** @returns {AsyncGenerator<AnswerEvent, void, void>} */
@@ -289,9 +180,14 @@ export class Client {
     return new Answer(this, { body: { assistant, input, ...options } });
   }
 
-  /** An answer that exists, from after an event's number on. @param {string} id @param {number} [after] */
-  follow(id, after = 0) {
-    return new Answer(this, { id, after });
+  /**
+   * An answer that exists, from after an event's number on.
+   * @param {string} id
+   * @param {number} [after]
+   * @param {Json} [value] what the events up to there made
+   */
+  follow(id, after = 0, value = null) {
+    return new Answer(this, { id, after, value });
   }
 
   /**

@@ -49,7 +49,9 @@ export function labelled(element, label) {
 export function icon(name) {
   const svg = document.createElementNS(SVG, "svg");
   const path = document.createElementNS(SVG, "path");
-  for (const [key, value] of Object.entries({ viewBox: "0 0 24 24", "aria-hidden": "true", class: "icon" })) {
+  // A size of its own, for a page whose style sheets did not come.
+  const size = { width: "20", height: "20", viewBox: "0 0 24 24" };
+  for (const [key, value] of Object.entries({ ...size, "aria-hidden": "true", class: "icon" })) {
     svg.setAttribute(key, value);
   }
   path.setAttribute("d", ICONS[name]);

@@ -22,6 +22,15 @@ function kept(storage) {
         // full, or told to keep nothing: the memory has it for as long as the page is open
       }
     },
+    /** @param {string} name */
+    drop(name) {
+      memory.delete(name);
+      try {
+        storage().removeItem(`leafstream.${name}`);
+      } catch {
+        // nothing was kept
+      }
+    },
   };
 }
 

@@ -8,8 +8,7 @@
  */
 
 import { Access } from "./access.js";
-import { LeafstreamError } from "./client.js";
-import { Client } from "./client.js";
+import { Client, LeafstreamError } from "./client.js";
 import { byId, el, humanized } from "./dom.js";
 import { InputForm } from "./form.js";
 import { forThisTab } from "./kept.js";
@@ -22,6 +21,7 @@ const TINY = /^smollm2-135m/i;
 /** @typedef {{ name: string, instructions: string, input_schema: any, answer_schema: any }} Assistant */
 /** @typedef {{ assistant: string, conversation: string | null, answer: string | null }} Place */
 /** @typedef {{ input: any, options: any }} Question */
+/** @typedef {{ assistant: string | null, turns?: any[] }} Found */
 
 class Page {
   #client = new Client(new URL("..", import.meta.url));
@@ -52,6 +52,7 @@ class Page {
       this.#go({ assistant: this.#assistant?.name ?? "", conversation: null, answer: null });
     byId("new").addEventListener("click", () => this.#begin());
     window.addEventListener("hashchange", () => this.#show(this.#place()));
+    window.addEventListener("pagehide", () => this.#keep());
     await this.#show(this.#place());
     document.body.dataset.ready = "";
   }
@@ -100,48 +101,86 @@ class Page {
 
   /** @param {Place} place */
   async #show(place) {
+    this.#keep();
     this.#turn?.leave();
     this.#turn = null;
-    const assistant = this.#assistants.find((one) => one.name === place.assistant) ?? this.#assistants[0];
-    if (!assistant) return;
-    this.#assistant = assistant;
     this.#conversation = place.conversation;
-    this.#at({ ...place, assistant: assistant.name });
-    this.#lay(assistant);
+    const named = this.#one(place.assistant);
+    if (named) this.#lay(named);
+    this.#at(place);
     try {
-      const known = place.conversation ? await this.#recall(place.conversation) : new Set();
+      const found = await this.#found(place);
+      this.#hold(found?.assistant ?? place.assistant, found !== null);
+      this.#at({ ...place, assistant: this.#assistant?.name ?? "" });
+      if (found?.turns) this.#recall(found.turns);
       const answer = place.answer ?? forThisTab.get(place.conversation ?? "");
-      if (answer && !known.has(answer)) await this.#resume(answer);
+      const known = found?.turns?.some((turn) => turn.answer === answer);
+      if (answer && !known) await this.#resume(answer);
     } catch (error) {
+      if (!named) this.#lay(/** @type {Assistant} */ (this.#assistants[0]));
       this.#problem(error);
     }
+  }
+
+  /** @param {string} name */
+  #one(name) {
+    return this.#assistants.find((one) => one.name === name);
+  }
+
+  /** The page of an assistant; `kept` is something of it that is there to be read. @param {string} name @param {boolean} kept */
+  #hold(name, kept) {
+    const served = this.#one(name);
+    if (served && served !== this.#assistant) this.#lay(served);
+    if (served) return;
+    if (kept) return this.#close(name);
+    this.#lay(/** @type {Assistant} */ (this.#assistants[0]));
+    this.#say("no_assistant", { name });
+  }
+
+  /** The conversation or answer that a place names, which says whose it is. @param {Place} place @returns {Promise<Found | null>} */
+  async #found({ assistant, conversation, answer }) {
+    const path = conversation ? `v1/conversations/${conversation}` : `v1/answers/${answer}`;
+    // An answer whose assistant is served says so itself, while it is read.
+    if (!conversation && (!answer || this.#one(assistant))) return null;
+    return this.#access.with(() => this.#client.call("GET", path));
   }
 
   /** @param {Assistant} assistant */
   #lay(assistant) {
     const form = new InputForm(assistant, (input, options) => this.#ask({ input, options }));
     this.#form = form;
+    this.#head(assistant, form.element, form.isChat);
+  }
+
+  /** Of an assistant that is not served any more: nothing to ask, and why. @param {string} name */
+  #close(name) {
+    this.#form = null;
+    const why = el("p", { id: "ask", class: "note", say: ["not_served", { name: humanized(name) }] });
+    this.#head({ name, instructions: "", input_schema: {}, answer_schema: null }, why, true);
+  }
+
+  /** @param {Assistant} assistant @param {HTMLElement} asking what stands where one asks @param {boolean} isChat */
+  #head(assistant, asking, isChat) {
+    this.#assistant = assistant;
     document.title = `${humanized(assistant.name)} · leafstream`;
     byId("heading").textContent = humanized(assistant.name);
     byId("instructions").textContent = assistant.instructions;
     byId("problem").hidden = true;
     this.#turns.replaceChildren();
-    byId("ask").replaceWith(form.element);
-    byId("main").dataset.kind = form.isChat ? "chat" : "form";
-    if (form.isChat) byId("talk").append(this.#turns, form.element);
-    else byId("talk").append(form.element, this.#turns);
+    byId("ask").replaceWith(asking);
+    byId("main").dataset.kind = isChat ? "chat" : "form";
+    if (isChat) byId("talk").append(this.#turns, asking);
+    else byId("talk").append(asking, this.#turns);
   }
 
-  /** Draws the turns of a conversation. @param {string} id @returns {Promise<Set<string>>} the answers in it */
-  async #recall(id) {
-    const found = await this.#access.with(() => this.#client.call("GET", `v1/conversations/${id}`));
+  /** Draws the turns of a conversation. @param {any[]} turns */
+  #recall(turns) {
     let asked = null;
-    for (const { role, content, value } of found.turns) {
+    for (const { role, content, value } of turns) {
       if (role === "user") asked = content;
       else this.#add(asked).show(value ?? content);
     }
     this.#turns.lastElementChild?.scrollIntoView({ block: "end" });
-    return new Set(found.turns.map((/** @type {any} */ turn) => turn.answer));
   }
 
   /** @param {string | null} asked */
@@ -194,23 +233,34 @@ class Page {
 
   /** Follows an answer that was begun before the page was loaded. @param {string} id */
   async #resume(id) {
-    const form = /** @type {InputForm} */ (this.#form);
+    const form = this.#form;
     /** @type {Question | null} */
     const question = JSON.parse(forThisTab.get(id) ?? "null");
-    const turn = this.#add(form.isChat ? (question?.input.message ?? null) : null);
-    if (!form.isChat && question) form.fill(question.input);
-    turn.onagain = () => (question ? this.#again(turn, question) : form.focus());
-    form.busy = true;
-    const refused = await this.#follow(turn, this.#client.follow(id), question);
-    form.busy = false;
-    if (refused?.status === 404) this.#gone(turn);
+    /** @type {import("./turn.js").Read | null} */
+    const read = JSON.parse(forThisTab.get(`${id}.read`) ?? "null");
+    const turn = this.#add(form?.isChat ? (question?.input.message ?? null) : null);
+    if (form && !form.isChat && question) form.fill(question.input);
+    if (form) turn.onagain = () => (question ? this.#again(turn, question) : form.focus());
+    if (form) form.busy = true;
+    if (read) turn.recall(read);
+    const refused = await this.#follow(turn, this.#client.follow(id, read?.number, read?.value), question);
+    if (form) form.busy = false;
+    if (refused?.status !== 404) return;
+    turn.element.remove();
+    this.#lost("gone_answer");
   }
 
-  /** @param {Turn} turn */
-  #gone(turn) {
-    turn.element.remove();
+  /** Keeps how far an answer was read, for when this tab comes back to it. */
+  #keep() {
+    const [id, read] = [this.#turn?.answer?.id, this.#turn?.read];
+    if (id && read) forThisTab.set(`${id}.read`, JSON.stringify(read));
+  }
+
+  /** What the address names is not there any more. @param {"gone_answer" | "gone_conversation"} what */
+  #lost(what) {
+    if (what === "gone_conversation") this.#conversation = null;
     this.#at({ assistant: this.#assistant?.name ?? "", conversation: this.#conversation, answer: null });
-    this.#say("gone_answer");
+    this.#say(what);
   }
 
   /**
@@ -227,7 +277,8 @@ class Page {
       if (event.kind === "started" || event.kind === "queued") this.#began(answer.id, place, question);
       this.#keepInView(turn);
     });
-    if (place.conversation && answer.end) forThisTab.set(place.conversation, "");
+    if (answer.end) forThisTab.drop(`${answer.id}.read`);
+    if (place.conversation && answer.end) forThisTab.drop(place.conversation);
     if (place.conversation && !refused) await this.#side.refresh();
     return refused;
   }
@@ -261,21 +312,21 @@ class Page {
   /** @param {unknown} error */
   #problem(error) {
     const known = error instanceof LeafstreamError ? error : new LeafstreamError(String(error));
-    const gone = known.status === 404 && this.#conversation;
-    if (gone) this.#at({ assistant: this.#assistant?.name ?? "", conversation: null, answer: null });
-    if (gone) this.#conversation = null;
-    this.#say(
-      gone ? "gone_conversation" : known.code === "unreachable" ? "error_unreachable" : "error_other",
-    );
-    if (!gone && known.code !== "unreachable") this.#quote(known.message);
+    const isLost = known.status === 404 && known.param !== "assistant";
+    if (isLost) this.#lost(this.#conversation ? "gone_conversation" : "gone_answer");
+    else if (known.code === "unreachable") this.#say("error_unreachable");
+    else {
+      this.#say("error_other");
+      this.#quote(known.message);
+    }
     if (!(error instanceof LeafstreamError)) throw error;
   }
 
-  /** @param {import("./words.js").Key} key */
-  #say(key) {
+  /** @param {import("./words.js").Key} key @param {Record<string, string>} [values] */
+  #say(key, values = {}) {
     byId("problem").hidden = false;
-    byId("problem").replaceChildren(el("span", { say: key }));
-    announce(key);
+    byId("problem").replaceChildren(el("span", { say: [key, values] }));
+    announce(key, undefined, values);
   }
 
   /** @param {string} text */

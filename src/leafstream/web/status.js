@@ -4,8 +4,8 @@ import { el, pathInWords } from "./dom.js";
 import { inWords } from "./drawing.js";
 import { isKey, say, saying } from "./words.js";
 
-/** @typedef {import("./client.js").AnswerEvent} AnswerEvent */
-/** @typedef {import("./client.js").Plan} Plan */
+/** @typedef {import("./events.js").AnswerEvent} AnswerEvent */
+/** @typedef {import("./events.js").Plan} Plan */
 
 const NOTICES_TOLD_AT_THE_END = new Set(["runaway_stopped"]);
 
@@ -17,7 +17,7 @@ export class Status {
   #plan = el("p", { class: "plan", hidden: true });
   /** @type {Plan | null} */
   #planned = null;
-  #begun = performance.now();
+  #begun = Date.now();
   /** @type {number | null} */
   #first = null;
   #tokens = 0;
@@ -70,21 +70,32 @@ export class Status {
   /** While it is written, how long and about how fast. */
   tick() {
     if (this.#first === null) return;
-    const seconds = (performance.now() - this.#first) / 1000;
+    const seconds = (Date.now() - this.#first) / 1000;
     const speed =
       seconds > 1 ? ` · ${say("about_speed", { speed: Math.round(this.#tokens / seconds) })}` : "";
-    const since = (performance.now() - this.#begun) / 1000;
+    const since = (Date.now() - this.#begun) / 1000;
     this.#figures.textContent = say("seconds", { seconds: Math.round(since) }) + speed;
     this.#filled(this.#tokens);
   }
 
+  /** When it began, when its first token came (in milliseconds since 1970), and how many came since. */
+  get pace() {
+    return { begun: this.#begun, first: this.#first, tokens: this.#tokens };
+  }
+
+  set pace({ begun, first, tokens }) {
+    [this.#begun, this.#first, this.#tokens] = [begun, first, tokens];
+    if (first !== null) this.say("writing");
+    this.tick();
+  }
+
   #wrote() {
-    this.#first ??= performance.now();
+    this.#first ??= Date.now();
     this.#tokens += 1; // an event is about a token: its deltas are sent as they come
     if (this.element.dataset.state !== "writing") this.say("writing");
   }
 
-  /** @param {import("./client.js").Started} event */
+  /** @param {import("./events.js").Started} event */
   #started({ plan, sources = [] }) {
     this.#planned = plan;
     this.#plan.hidden = this.#meter.hidden = false;
@@ -109,7 +120,7 @@ export class Status {
     answer?.style.setProperty("width", share(tokens));
   }
 
-  /** @param {import("./client.js").Noticed} event */
+  /** @param {import("./events.js").Noticed} event */
   #noticed(event) {
     if (NOTICES_TOLD_AT_THE_END.has(event.code)) return;
     const key = `notice_${event.code}`;
@@ -117,7 +128,7 @@ export class Status {
     else this.quote(event.message);
   }
 
-  /** @param {import("./client.js").Finished} event */
+  /** @param {import("./events.js").Finished} event */
   #finished({ complete, finish, cut, missing, usage, timings }) {
     this.say(complete ? "complete" : "cut");
     const writing = timings.total - (timings.first_token ?? 0);

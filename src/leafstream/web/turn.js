@@ -7,7 +7,9 @@ import { Status } from "./status.js";
 import { isKey, say, saying } from "./words.js";
 
 /** @typedef {import("./client.js").Answer} Answer */
-/** @typedef {import("./client.js").AnswerEvent} AnswerEvent */
+/** @typedef {import("./events.js").AnswerEvent} AnswerEvent */
+
+/** @typedef {{ number: number, value: any, growing: string | null, told: AnswerEvent[], pace: Status["pace"] }} Read How far an answer was read. */
 
 const MAX_EVENTS_SHOWN = 300;
 const TICK_MS = 250;
@@ -27,7 +29,7 @@ export class Turn {
     type: "button",
     class: "quiet",
     say: "again",
-    click: () => this.onagain(),
+    click: () => this.onagain?.(),
     hidden: true,
   });
   #events = new Events();
@@ -38,6 +40,8 @@ export class Turn {
   #growing = null;
   #frame = 0;
   #stopping = false;
+  /** What came but for the answer itself. @type {AnswerEvent[]} */
+  #told = [];
 
   /**
    * @param {{ answer_schema: any }} assistant
@@ -65,7 +69,8 @@ export class Turn {
       this.#body,
       foot,
     );
-    this.onagain = () => {};
+    /** Asks again; null where that cannot be. @type {(() => void) | null} */
+    this.onagain = null;
     /** @type {any} */
     this.value = null;
   }
@@ -76,6 +81,26 @@ export class Turn {
     this.element.dataset.kept = "";
     this.#copy.hidden = !navigator.clipboard; // there is none where a page is not served over TLS
     this.#draw(true);
+  }
+
+  /** How far it was read, for a page that is loaded again; null before its beginning and after its end. @returns {Read | null} */
+  get read() {
+    const answer = this.#answer;
+    if (!answer?.number || answer.end) return null;
+    const [growing, told, pace] = [this.#growing, this.#told, this.#status.pace];
+    return { number: answer.number, value: answer.value, growing, told, pace };
+  }
+
+  /** Shows what another page had read already. @param {Read} read */
+  recall({ number, value, growing, told, pace }) {
+    for (const event of told) {
+      this.#told.push(event);
+      this.#status.take(event);
+      this.#events.add(event);
+    }
+    this.#events.before = number;
+    this.#status.pace = pace;
+    [this.value, this.#growing] = [value, growing];
   }
 
   /**
@@ -117,6 +142,7 @@ export class Turn {
     if (event.kind === "value") this.#itemDone(event.path);
     if (event.kind === "failed") this.#status.failed(event);
     if (event.kind === "text" || event.kind === "value") this.#drawSoon();
+    else this.#told.push(event);
   }
 
   /** A screen reader hears of whole items, not of tokens. @param {string} path */
@@ -156,7 +182,7 @@ export class Turn {
     const end = this.#answer?.end;
     this.#draw(true);
     this.#copy.hidden = !navigator.clipboard || this.value === null || this.value === undefined;
-    this.#again.hidden = end?.kind === "finished" && end.complete;
+    this.#again.hidden = !this.onagain || (end?.kind === "finished" && end.complete);
     if (end) announce("said_end", undefined, { state: say(stateOf(end)) });
   }
 
@@ -208,6 +234,8 @@ class Events {
   #list = el("ol", { class: "raw", tabindex: "0", label: "events" });
 
   constructor() {
+    /** The texts and values up to this number were read by another page. */
+    this.before = 0;
     this.element = el(
       "details",
       { class: "events", hidden: true, toggle: () => this.#show() },
@@ -229,6 +257,7 @@ class Events {
     if (!this.element.open) return;
     const left = Math.max(0, this.#all.length - MAX_EVENTS_SHOWN);
     if (left) this.#list.append(el("li", { say: ["events_more", { count: left }] }));
+    if (this.before) this.#list.append(el("li", { say: ["events_before", { number: this.before }] }));
     for (const event of this.#all.slice(left)) this.#append(event);
   }
 
@@ -238,7 +267,7 @@ class Events {
   }
 }
 
-/** @param {import("./client.js").Terminal} end */
+/** @param {import("./events.js").Terminal} end */
 function stateOf(end) {
   if (end.kind === "finished") return end.complete ? "state_complete" : "state_cut";
   return end.kind === "failed" ? "state_failed" : "state_cancelled";

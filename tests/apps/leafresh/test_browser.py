@@ -19,6 +19,7 @@ __all__ = ["browser"]
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
 
 # As the service's own page does it, but for keeping what it has seen.
+PHONE = {"width": 390, "height": 844}
 CLIENT = """
 ([path, values]) => new Promise((resolve) => {
   const seen = {text: "", names: [], lost: 0, end: null};
@@ -112,6 +113,29 @@ async def test_the_page_shows_the_text_as_it_comes_and_cards_at_the_end(
         await expect(page.locator(".told").last).to_have_text(OFF_TOPIC)
 
 
+async def test_a_phone_shows_that_it_is_at_work_before_the_first_word(
+    browser: Browser, tmp_path: Path
+) -> None:
+    seen = """(status) => {
+        const box = status.getBoundingClientRect();
+        return box.height > 0 && box.top >= 0 && box.bottom <= innerHeight;
+    }"""
+    engine = ScriptedEngine(ANSWER, Play(delay=1.5, context_window=4096))
+    async with chatbot(tmp_path, engine) as served, tab(browser, viewport=PHONE) as page:
+        await page.goto(f"{served.url}/leafresh")
+        await page.get_by_role("button", name="추천받기").click()
+        status = page.locator("#talk .status")
+        await expect(status).to_have_text("추천을 준비하고 있어요")
+        assert await status.evaluate(seen)
+        assert await page.locator("#talk").get_attribute("aria-busy") == "true"
+        await expect(page.get_by_role("status")).to_have_text("추천을 준비하고 있어요")
+        await page.get_by_label("더 묻고 싶은 것").fill("오늘 날씨는 어때?")
+        await page.keyboard.press("Enter")
+        await expect(page.locator(".told").last).to_have_text(OFF_TOPIC)
+        await expect(status).to_have_text("새 질문을 해서 여기까지만 받았어요.")
+        assert await page.locator("#talk").get_attribute("aria-busy") == "false"
+
+
 async def test_the_page_says_so_where_the_model_cannot_write_korean(
     browser: Browser, tmp_path: Path
 ) -> None:
@@ -132,10 +156,9 @@ async def test_the_page_says_so_where_the_model_cannot_write_korean(
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 async def test_the_page_fits_a_phone(browser: Browser, tmp_path: Path, scheme: str) -> None:
-    size = {"width": 390, "height": 844}
     async with (
         chatbot(tmp_path) as served,
-        tab(browser, viewport=size, color_scheme=scheme) as page,
+        tab(browser, viewport=PHONE, color_scheme=scheme) as page,
     ):
         await page.goto(f"{served.url}/leafresh")
         await page.get_by_role("button", name="추천받기").click()

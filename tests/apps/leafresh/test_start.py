@@ -8,8 +8,8 @@ import sys
 
 from leafstream.apps.leafresh.categories import CATEGORIES
 from leafstream.apps.leafresh.korean import korean
-from leafstream.apps.leafresh.library import Library
-from leafstream.apps.leafresh.question import NUM_IN_EXAMPLE, NUM_SHOWN, leafresh, messages
+from leafstream.apps.leafresh.question import leafresh
+from leafstream.apps.leafresh.retrieval import Retrieval
 from leafstream.served import read_served
 from tests.apps.leafresh.chatbot import VALUE
 
@@ -39,14 +39,14 @@ def test_without_the_analyzer_of_korean_the_way_to_get_it_is_told() -> None:
 
 
 def test_the_native_input_offers_the_eight_categories() -> None:
-    offered = leafresh.input_schema["properties"]["category"]["enum"]
+    offered = leafresh.input_schema["properties"]["category"]["anyOf"][0]["enum"]
     assert offered == [category.label for category in CATEGORIES]
 
 
 def test_the_example_that_the_model_is_shown_is_a_valid_answer() -> None:
     for category in CATEGORIES:
-        found = Library(korean()).find("추천해줘", category, NUM_SHOWN + NUM_IN_EXAMPLE)
-        turns = messages("추천해줘", category, found)
+        asked = leafresh.messages({"message": "추천해 줘"})
+        turns = Retrieval(korean()).grounds("추천해 줘", category).before(asked)
         assert [turn.role for turn in turns] == ["system", "user", "assistant", "user"]
         assert leafresh.errors(json.loads(turns[2].content)) == []
     assert leafresh.errors(VALUE) == []

@@ -6,27 +6,25 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
-import msgspec
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from leafstream.apps.leafresh import page, telling
 from leafstream.apps.leafresh.categories import BY_CODE, Category
-from leafstream.apps.leafresh.korean import korean
-from leafstream.apps.leafresh.library import Library
 from leafstream.apps.leafresh.note import describe
-from leafstream.apps.leafresh.question import NAME, NUM_IN_EXAMPLE, NUM_SHOWN, leafresh, messages
+from leafstream.apps.leafresh.question import NAME, leafresh
 from leafstream.apps.leafresh.refusals import Refusal, refusal
+from leafstream.apps.leafresh.retrieval import retrieval
 from leafstream.apps.leafresh.sessions import Caller, Session, Sessions
 from leafstream.apps.leafresh.telling import Frame, Place, Subject, Telling
 from leafstream.apps.leafresh.values import Given, read_base_info, read_free_text
-from leafstream.apps.leafresh.wording import Wording
 from leafstream.ask import Ask
 from leafstream.errors import LeafstreamError, NotFound
 from leafstream.faces import sse
 from leafstream.faces.body import answer_json
 from leafstream.faces.parts import Parts, owner
 from leafstream.log import Batch
+from leafstream.messages import Message
 
 logger = logging.getLogger("leafstream.leafresh")
 
@@ -39,8 +37,7 @@ class Chatbot:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._sessions = Sessions(parts.store)
-        self._wording = Wording(korean())
-        self._library = Library(korean())
+        self._retrieval = retrieval()  # loaded now, and not while the first question waits
 
     async def base_info(self, request: Request, given: Given) -> Response:
         session_id, situation = read_base_info(given)
@@ -50,7 +47,7 @@ class Chatbot:
 
     async def free_text(self, request: Request, given: Given) -> Response:
         session_id, message = read_free_text(given)
-        said = self._wording.read(message)
+        said = self._retrieval.wording.read(message)
         if not said.on_topic:
             return _whole(telling.off_topic())
         session = await self._sessions.find(Caller(owner(request), session_id))
@@ -62,15 +59,15 @@ class Chatbot:
     async def _ask(
         self, request: Request, session: Session, category: Category, question: str
     ) -> Response:
-        found = self._library.find(question, category, NUM_SHOWN + NUM_IN_EXAMPLE)
         ask = Ask(
-            messages=messages(question, category, found),
+            messages=(Message("system", leafresh.instructions), Message("user", question)),
             assistant=NAME,
             sampling=leafresh.sampling,
             conversation=session.conversation,
             soft_landing=self._parts.settings.soft_landing,
             owner=owner(request),
-            sources=[msgspec.to_builtins(text) for text in found[:NUM_SHOWN]],
+            # The session's category is not in the question.
+            grounds=self._retrieval.grounds(question, category),
             face={NAME: category.code},
         )
         try:
@@ -95,7 +92,8 @@ class Chatbot:
         return self._stream(place, ask)
 
     def _stream(self, place: Place, ask: Ask) -> Response:
-        subject = Subject(BY_CODE[str(ask.face[NAME])], ask.sources)
+        sources = ask.grounds.sources if ask.grounds else []
+        subject = Subject(BY_CODE[str(ask.face[NAME])], sources)
         told = Telling(place.answer, subject, place.told or 0)
 
         # With an id from the first write on, a client that is cut off before it has read a word

@@ -10,7 +10,7 @@ from urllib.parse import unquote_plus
 
 from leafstream.apps.leafresh import refusals
 from leafstream.apps.leafresh.categories import named
-from leafstream.apps.leafresh.question import Situation
+from leafstream.apps.leafresh.situation import Situation
 
 MIN_MESSAGE = 5
 Given = Mapping[str, str | None]

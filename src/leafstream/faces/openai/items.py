@@ -109,3 +109,17 @@ def output_message(item: str, text: str | None, status: Status) -> dict[str, Any
         "status": status,
         "content": content,
     }
+
+
+def input_message(item: str, turn: Message) -> dict[str, Any]:
+    """A turn that was given, as an item."""
+    if turn.role == "assistant":
+        return output_message(item, turn.content, "completed")
+    content = [{"type": "input_text", "text": turn.content}]
+    return {
+        "id": item,
+        "type": "message",
+        "role": turn.role,
+        "status": "completed",
+        "content": content,
+    }

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from leafstream.ask import Ask
 from leafstream.decoder.transcript import Transcript
-from leafstream.errors import InvalidRequest, NotFound
+from leafstream.errors import Conflict, InvalidRequest, NotFound
 from leafstream.events import Cancelled, Event, Failed, Finished
 from leafstream.faces.body import answer_json
 from leafstream.faces.openai.bodies import ResponsesRequest, read_request
+from leafstream.faces.openai.input_items import Page, list_items
 from leafstream.faces.openai.items import prompt_turns, read_input
 from leafstream.faces.openai.refusals import RESPONSES, ending_response
 from leafstream.faces.openai.sequence import Sequence
-from leafstream.faces.openai.snapshot import Kept, Snapshots, answer_id
+from leafstream.faces.openai.snapshot import Kept, Snapshots, answer_id, item_id
 from leafstream.faces.openai.wanted import Wanted, read_wanted
 from leafstream.faces.parts import Parts, owner
 from leafstream.log import Entry, Opening
@@ -125,6 +126,19 @@ class Responses:
     async def retrieve(self, request: Request, response: str) -> Response:
         opening, kept = await self._found(response, owner(request))
         return await self._shown(opening, kept)
+
+    async def input_items(self, request: Request, response: str, page: Page) -> Response:
+        """The turns before the answer; those of a conversation are kept with the conversation."""
+        opening, kept = await self._found(response, owner(request))
+        return answer_json(list_items(item_id(opening.id), kept.turns, page))
+
+    async def delete(self, request: Request, response: str) -> Response:
+        """Delete a response and its events for good; one that runs is ended first."""
+        opening, _ = await self._found(response, owner(request))
+        with suppress(Conflict):  # it is over
+            await self._parts.runs.cancel(opening.id)
+        await self._parts.log.delete(opening.id)
+        return answer_json({"id": response, "object": "response", "deleted": True})
 
     async def follow(self, request: Request, response: str, after: int) -> Response:
         """The stream again, after a sequence number."""

@@ -13,6 +13,7 @@ from leafstream.errors import InvalidRequest, NotFound
 from leafstream.faces.body import answer_json, documented
 from leafstream.faces.openai.bodies import ChatRequest, ResponsesRequest
 from leafstream.faces.openai.chat import Chat
+from leafstream.faces.openai.input_items import Page
 from leafstream.faces.openai.refusals import OpenAIRoute
 from leafstream.faces.openai.responses import Responses
 from leafstream.faces.openai.wanted import served_models
@@ -66,6 +67,18 @@ def _responses(routes: APIRouter, responses: Responses) -> None:
         if wish.starting_after >= 0:
             raise InvalidRequest("starting_after goes with stream=true", param="starting_after")
         return await responses.retrieve(request, response)
+
+    @routes.get("/responses/{response}/input_items")
+    async def input_items(
+        request: Request, response: str, page: Annotated[Page, Query()]
+    ) -> Response:
+        """The turns that a response was given, in pages."""
+        return await responses.input_items(request, response, page)
+
+    @routes.delete("/responses/{response}")
+    async def delete(request: Request, response: str) -> Response:
+        """Delete a response for good."""
+        return await responses.delete(request, response)
 
     @routes.post("/responses/{response}/cancel")
     async def cancel(request: Request, response: str) -> Response:

@@ -28,7 +28,7 @@ class JsonSchemaFormat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """`assistant` is a declared one whose own type the answer has; else `schema` or plain text."""
+    """`assistant` is a declared one; its answer has its own type, or that of `schema`."""
 
     model: str
     assistant: str | None
@@ -117,7 +117,7 @@ async def _check(parts: Parts, schema: RawSchema, param: str) -> None:
 
 
 def _typed(base: Wanted, schema: RawSchema, shown: dict[str, Json]) -> Wanted:
-    return _replace(base, assistant=None, schema=schema, typed=True, format=shown)
+    return _replace(base, schema=schema, typed=True, format=shown)
 
 
 def _replace(wanted: Wanted, **changes: Any) -> Wanted:

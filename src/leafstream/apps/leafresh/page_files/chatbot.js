@@ -31,45 +31,63 @@ function made(tag, name = "", text = "") {
 }
 
 function ask(endpoint, values, shown) {
-  source?.close();
+  leave();
   const query = new URLSearchParams({ sessionId: session, ...values });
   const item = talk.appendChild(made("li"));
   item.append(made("p", "asked", shown));
   const told = item.appendChild(made("div", "told"));
-  follow(new EventSource(`${PATH}${endpoint}?${query}`), item, told);
+  const status = item.appendChild(made("p", "status"));
+  item.dataset.busy = "";
+  say("추천을 준비하고 있어요", status);
+  item.scrollIntoView({ block: "start" });
+  follow(new EventSource(`${PATH}${endpoint}?${query}`), item, told, status);
 }
 
-function follow(opened, item, told) {
+/** A new question ends the reading of the answer before it. */
+function leave() {
+  const item = talk.querySelector("[data-busy]");
+  if (item) end(source, item, "새 질문을 해서 여기까지만 받았어요.");
+}
+
+function follow(opened, item, told, status) {
   source = opened;
   talk.setAttribute("aria-busy", "true");
-  say("추천을 쓰고 있어요…");
   opened.addEventListener("challenge", (event) => {
-    say("추천을 쓰고 있어요…");
+    say("추천을 쓰고 있어요", status);
     told.append(JSON.parse(event.data).data);
-    item.scrollIntoView({ block: "nearest" });
+    if (isAtEnd(item)) item.scrollIntoView({ block: "nearest" });
   });
   opened.addEventListener("close", (event) => {
-    end(opened);
+    end(opened, item);
     show(JSON.parse(event.data).data, item, told);
   });
   opened.addEventListener("error", (event) => {
-    if (event.data) {
-      end(opened);
-      item.append(made("p", "wrong", JSON.parse(event.data).message));
-    } else if (opened.readyState === EventSource.CLOSED) {
-      // A refusal: a native EventSource cannot read why.
-      end(opened);
-      item.append(made("p", "wrong", "추천을 받지 못했어요. 입력을 확인하고 다시 시도해 주세요."));
-    } else {
-      say("연결이 끊겨 다시 잇고 있어요…");
-    }
+    if (event.data) fail(opened, item, JSON.parse(event.data).message);
+    // A refusal: a native EventSource cannot read why.
+    else if (opened.readyState === EventSource.CLOSED)
+      fail(opened, item, "추천을 받지 못했어요. 입력을 확인하고 다시 시도해 주세요.");
+    else say("연결이 끊겨 다시 잇고 있어요", status);
   });
 }
 
-function end(opened) {
+/** Whether the reader looks at the end of an answer, and has not scrolled up to read. */
+function isAtEnd(item) {
+  return item.getBoundingClientRect().bottom - innerHeight < 160;
+}
+
+function end(opened, item, said = "") {
   opened.close();
   talk.setAttribute("aria-busy", "false");
-  say("");
+  delete item.dataset.busy;
+  const status = item.querySelector(".status");
+  if (!said) status.remove();
+  say(said, said ? status : null);
+}
+
+function fail(opened, item, message) {
+  end(opened, item);
+  item.append(made("p", "wrong", message));
+  item.scrollIntoView({ block: "nearest" });
 }
 
 /** The whole answer: the streamed text gives way to the sentence and its cards. */
@@ -87,14 +105,22 @@ function show(answer, item, told) {
   }
 }
 
-function say(text) {
-  byId("status").textContent = text;
+/** Shows how far an answer is, beside it, and tells a screen reader. */
+function say(text, shown = null) {
+  if (shown) shown.textContent = text;
+  if (byId("status").textContent !== text) byId("status").textContent = text;
 }
 
 async function readNote() {
   const { note } = await (await fetch("/ai/chatbot/info")).json();
+  tell(note ?? "");
+}
+
+/** Something to know before the first question, and the setting that it names on a line of its own. */
+function tell(note) {
+  const [said, setting] = note.split(/(LEAFSTREAM_MODEL=\S+)/);
   byId("note").hidden = !note;
-  byId("note").textContent = note ?? "";
+  byId("note").replaceChildren(said, ...(setting ? [made("code", "", setting)] : []));
 }
 
 function choices() {
@@ -121,4 +147,4 @@ byId("free-text").addEventListener("submit", (event) => {
 });
 
 choices();
-readNote().catch((error) => say(`서버에 닿지 못했어요: ${error.message}`));
+readNote().catch(() => tell("서버에 닿지 못했어요. 서버가 켜져 있는지 확인하고 다시 열어 주세요."));
