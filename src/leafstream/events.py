@@ -116,11 +116,16 @@ class Cancelled(msgspec.Struct, frozen=True):
 
 
 Terminal = Finished | Failed | Cancelled
-Event = Started | Queued | TextAppended | ValueSet | Noticed | Terminal
+Growth = TextAppended | ValueSet
+"""What an answer has many of: what its value grows by."""
+Event = Started | Queued | Growth | Noticed | Terminal
+
+
+_TERMINAL = frozenset({Finished, Failed, Cancelled})
 
 
 def is_terminal(event: Event) -> bool:
-    return isinstance(event, Finished | Failed | Cancelled)
+    return type(event) in _TERMINAL  # asked several times a token, and a union is slow to ask
 
 
 KINDS: dict[str, type[Event]] = {

@@ -47,11 +47,17 @@ class Blocks:
 
 
 def _partial(text: str, at: int, marks: tuple[str, ...]) -> int:
-    longest = max(map(len, marks), default=1)
-    for start in range(max(at, len(text) - longest + 1), len(text)):
-        if any(mark.startswith(text[start:]) for mark in marks):
-            return start
-    return len(text)
+    """Where, after `at`, the end of `text` begins one of `marks`; else the end."""
+    size = len(text)
+    found = size
+    for mark in marks:
+        # Only where its first character is can it begin: in most texts nowhere.
+        start = text.find(mark[0], max(at, size - len(mark) + 1))
+        while 0 <= start < found and not mark.startswith(text[start:]):
+            start = text.find(mark[0], start + 1)
+        if 0 <= start < found:
+            found = start
+    return found
 
 
 class TextDecoder:

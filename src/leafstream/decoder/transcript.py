@@ -14,7 +14,7 @@ from io import StringIO
 import msgspec
 
 from leafstream.errors import InvalidAnswer
-from leafstream.events import Event, Finished, TextAppended, ValueSet
+from leafstream.events import Event, Finished, Growth, TextAppended, ValueSet
 from leafstream.pointer import Json, split
 
 _encoder = msgspec.json.Encoder()
@@ -50,7 +50,7 @@ class Transcript:
         """What `event` adds to the text. Raises Rewritten."""
         if isinstance(event, Finished):
             added = self._rest(event.value)
-        elif self._holding or not isinstance(event, TextAppended | ValueSet):
+        elif self._holding or not isinstance(event, Growth):
             return ""
         elif not self._typed:
             added = self._plain(event)

@@ -4,6 +4,9 @@
 readers see it. The fuller the server, the more goes into a write. A flush is also where texts are
 merged: a reader cannot see more often than the storage commits.
 
+Text is told as soon as it outlives this process; the end of an answer when it outlives the machine,
+which takes longer and holds up nobody else: an end waits for the disk in a task of its own.
+
 A writer whose answer has collected too much waits for the flush, and so do writers that come when
 all answers together have. When the storage fails, the write is tried again for `patience` seconds;
 then its answers end with a Failed event that their readers get from memory, and that the storage
@@ -15,7 +18,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import msgspec
 
@@ -27,6 +32,8 @@ from leafstream.log.tail import Tail, Tails
 from leafstream.piece import Piece
 
 logger = logging.getLogger("leafstream.log")
+
+T = TypeVar("T")
 
 MAX_OF_ONE = 64
 MAX_OF_ALL = 2048
@@ -65,6 +72,8 @@ class Commits:
         self._num_collected = 0
         self._writers: deque[asyncio.Future[None]] = deque()
         self._in_flight: set[str] = set()
+        self._ending: set[str] = set()
+        self._telling: set[asyncio.Task[None]] = set()
         self._owed: list[tuple[Claim, Failed]] = []
         self._dirty = asyncio.Event()
         self._flushed = asyncio.Event()
@@ -131,7 +140,7 @@ class Commits:
 
     async def drained(self) -> None:
         """Wait until everything that was said is durable."""
-        while any(map(self._has_news, [*self._collected, *self._in_flight])):
+        while any(map(self._has_news, [*self._collected, *self._in_flight, *self._ending])):
             await self._next_flush()
 
     def forget(self, answer: str) -> None:
@@ -140,7 +149,9 @@ class Commits:
 
     def _has_news(self, answer: str) -> bool:
         collected = self._collected.get(answer)
-        return answer in self._in_flight or (collected is not None and bool(collected.events))
+        if answer in self._in_flight or answer in self._ending:
+            return True
+        return collected is not None and bool(collected.events)
 
     async def _next_flush(self) -> None:
         await self._flushed.wait()
@@ -166,10 +177,13 @@ class Commits:
                 logger.exception("a flush failed")
                 self._give_up(good, LogUnavailable("the log failed; see the server's log"))
             self._in_flight = set()
-            self._flushed.set()
-            self._flushed = asyncio.Event()
+            self._tell_flushed()
             if self._writers:  # they must not depend on those before them having news
                 self._dirty.set()
+
+    def _tell_flushed(self) -> None:
+        self._flushed.set()
+        self._flushed = asyncio.Event()
 
     async def _commit(self, collected: list[_Collected]) -> None:
         await self._pay()
@@ -178,12 +192,34 @@ class Commits:
         records = [_record(item) for item in collected]
         writes = [_write(i.claim, record) for i, record in zip(collected, records, strict=True)]
         try:
-            outcomes = await self._write(writes)
+            outcomes = await self._patiently(partial(self._storage.write, writes))
         except LogUnavailable as error:
             self._give_up(collected, error)
             return
+        ends = []
         for item, record, outcome in zip(collected, records, outcomes, strict=True):
-            self._written(item, record, outcome)
+            if is_terminal(record.events[-1]) and outcome != "fenced":
+                ends.append((item, record))
+            else:
+                self._written(item, record, outcome)
+        if ends:
+            self._ending.update(item.claim.answer for item, _ in ends)
+            task = asyncio.create_task(self._tell_ends(ends), name="log ends")
+            self._telling.add(task)
+            task.add_done_callback(self._telling.discard)
+
+    async def _tell_ends(self, ends: list[tuple[_Collected, Record]]) -> None:
+        """Let readers see these ends when they outlive the machine."""
+        try:
+            await self._patiently(self._storage.sync)
+        except LogUnavailable as error:
+            self._give_up([item for item, _ in ends], error)
+        else:
+            for item, record in ends:
+                self._written(item, record, "kept")
+        finally:
+            self._ending.difference_update(item.claim.answer for item, _ in ends)
+            self._tell_flushed()
 
     async def _pay(self) -> None:
         """Write the ends that the storage is owed, where it is back."""
@@ -198,13 +234,13 @@ class Commits:
         except LogUnavailable:
             asyncio.get_running_loop().call_later(OWED_SECONDS, self._dirty.set)
 
-    async def _write(self, writes: list[Write]) -> list[Outcome]:
-        """One write, tried again while the storage is away and patience lasts."""
+    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What the storage says, asked again while it is away and patience lasts."""
         deadline = asyncio.get_running_loop().time() + self._patience
         is_told = False
         while True:
             try:
-                return await self._storage.write(writes)
+                return await ask()
             except LogUnavailable as error:
                 if asyncio.get_running_loop().time() > deadline:
                     raise

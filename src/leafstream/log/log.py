@@ -17,7 +17,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 
 from leafstream.errors import Conflict, LogUnavailable, NotFound
-from leafstream.events import Event
+from leafstream.events import Event, is_terminal
 from leafstream.log.commits import RETRY_SECONDS, Claim, Commits
 from leafstream.log.records import Batch, Opening, Record, merged
 from leafstream.log.storage import Head, Retention, Storage
@@ -285,6 +285,8 @@ class Log:
 
     async def _catch_up(self, answer: str, tail: Tail) -> None:
         for record in await self._storage.records(answer, tail.last):
+            if is_terminal(record.events[-1]):
+                await self._storage.sync()
             tail.grow(record.events[max(0, tail.last + 1 - record.first) :])
 
 

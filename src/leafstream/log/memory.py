@@ -62,6 +62,9 @@ class MemoryStorage:
             if not waiting:
                 del self._conversations[conversation]
 
+    async def sync(self) -> None:
+        """It outlives nothing."""
+
     async def head(self, answer: str) -> Head | None:
         kept = self._answers.get(answer)
         if kept is None:

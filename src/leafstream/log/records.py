@@ -90,7 +90,7 @@ def merged(first: int, events: Sequence[Event]) -> Batch:
     path: str | None = None
     number = first - 1
     for event in events:
-        if not isinstance(event, TextAppended):
+        if type(event) is not TextAppended:
             _close(batch, number, path, texts)
             path = None
             batch.append(Entry(number + 1, event))

@@ -104,6 +104,9 @@ class RedisStorage:
         outcomes = await self._run("write", *values)
         return [outcome.decode() for outcome in outcomes]
 
+    async def sync(self) -> None:
+        """The server synced before it answered, or not, as its settings say."""
+
     async def head(self, answer: str) -> Head | None:
         async with _errors():
             found = await self._redis.hmget(

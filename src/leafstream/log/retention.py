@@ -32,7 +32,11 @@ def _drop(db: sqlite3.Connection, numbers: Sequence[int]) -> int:
 
 
 def _oversized(db: sqlite3.Connection, size: int) -> list[int]:
-    (total,) = db.execute("SELECT coalesce(sum(size), 0) FROM answers").fetchone()
+    (total,) = db.execute(
+        "SELECT (SELECT coalesce(sum(size), 0) FROM answers WHERE ended IS NOT NULL)"
+        " + coalesce(sum(length(body)), 0)"
+        " FROM answers JOIN records ON answer = number WHERE ended IS NULL"
+    ).fetchone()
     gone = []
     for number, own in db.execute(
         "SELECT number, size FROM answers WHERE ended IS NOT NULL ORDER BY ended"

@@ -2,31 +2,27 @@
 
 A holder is alive as long as it holds the lock on a file of its own, which the kernel takes back
 the moment the process dies: no clock is asked, and nobody waits for a lease to run out.
+
+An answer's row is written when the answer begins and when it ends; in between a flush only adds a
+record. What it has so far is in its records.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import os
 import secrets
 import sqlite3
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any, Generic, TypeVar
-
-import msgspec
 
 from leafstream.errors import LogUnavailable, SetupError
 from leafstream.log import retention
+from leafstream.log.lock import Lock
 from leafstream.log.records import Opening, Record, decode_opening, decode_record, encode_opening
 from leafstream.log.storage import Head, Outcome, Retention, Write
-
-T = TypeVar("T")
+from leafstream.log.transactions import Disk, Transactions, connected, sqlite_errors
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS answers (
@@ -65,15 +61,16 @@ class SqliteStorage:
     durable = True
 
     def __init__(self, path: Path) -> None:
-        self._writer = _Connection(path)
-        self._writer.prepare()
-        self._reader = _Connection(path)
+        _prepare(path)
+        self._writer = Transactions(path)
+        self._reader = Transactions(path)
+        self._disk = Disk(path)
         self._holders = path.with_name(path.name + ".holders")
         self._holders.mkdir(mode=0o700, exist_ok=True)
         for left in self._holders.glob("[0-9a-f]*"):
-            _Lock.is_held(left)
+            Lock.is_held(left)
         self._name = secrets.token_hex(8)
-        self._lock = _Lock(self._holders / self._name)
+        self._lock = Lock(self._holders / self._name)
         self._version = -1
 
     @classmethod
@@ -89,20 +86,28 @@ class SqliteStorage:
         return storage
 
     async def create(self, opening: Opening) -> Opening:
-        return await self._writer.run(lambda db: _create(db, opening, self._name))
+        kept = await self._writer.run(lambda db: _create(db, opening, self._name))
+        await self._disk.sync()
+        return kept
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        return await self._writer.run(lambda db: [_write(db, write) for write in writes])
+        outcomes = await self._writer.run(lambda db: [_write(db, write) for write in writes])
+        self._disk.written(len(writes))
+        return outcomes
+
+    async def sync(self) -> None:
+        await self._disk.sync()
 
     async def head(self, answer: str) -> Head | None:
         row = await self._reader.row(
-            "SELECT opening, last, ended IS NOT NULL, epoch, holder FROM answers WHERE id = ?",
+            "SELECT opening, (SELECT max(last) FROM records WHERE answer = number),"
+            " ended IS NOT NULL, epoch, holder FROM answers WHERE id = ?",
             answer,
         )
         if row is None:
             return None
         opening, last, ended, epoch, holder = row
-        return Head(decode_opening(opening), last, bool(ended), epoch, holder == self._name)
+        return Head(decode_opening(opening), last or 0, bool(ended), epoch, holder == self._name)
 
     async def records(self, answer: str, after: int = 0, limit: int | None = None) -> list[Record]:
         rows = await self._reader.rows(
@@ -131,7 +136,7 @@ class SqliteStorage:
 
     def _lives(self, holder: str) -> bool:
         """Whether another process holds what this holder holds."""
-        return holder != self._name and _Lock.is_held(self._holders / holder)
+        return holder != self._name and Lock.is_held(self._holders / holder)
 
     async def release(self) -> None:
         self._lock.release()
@@ -194,133 +199,13 @@ class SqliteStorage:
         self._lock.release()
         await self._reader.close()
         await self._writer.close()
+        await self._disk.close()
 
 
-class _Task(msgspec.Struct, Generic[T]):
-    """Work for a transaction, and what came of it."""
-
-    work: Callable[[sqlite3.Connection], T]
-    done: Future[T]
-
-
-class _Connection:
-    """A connection and the one thread that uses it."""
-
-    def __init__(self, path: Path) -> None:
-        self._waiting: deque[_Task[Any]] = deque()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="log")
-        with _errors():
-            self._db = sqlite3.connect(
-                path, isolation_level=None, check_same_thread=False, timeout=10
-            )
-            os.chmod(path, 0o600)
-            for pragma in (
-                "auto_vacuum = INCREMENTAL",
-                "journal_mode = WAL",
-                "synchronous = FULL",
-                "cache_size = -8192",
-            ):
-                self._db.execute(f"PRAGMA {pragma}")
-
-    def prepare(self) -> None:
-        """Make the tables that are not there."""
-        with _errors():
-            self._db.executescript(_SCHEMA)
-
-    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Do `work` in one transaction, which it shares with all that waits by then."""
-        task = _Task(work, Future())
-        self._waiting.append(task)
-        self._thread.submit(self._drain)
-        return await asyncio.wrap_future(task.done)
-
-    def _drain(self) -> None:
-        taken = [self._waiting.popleft() for _ in range(len(self._waiting))]
-        tasks = [task for task in taken if task.done.set_running_or_notify_cancel()]
-        if tasks:
-            self._do(tasks)
-
-    def _do(self, tasks: Sequence[_Task[Any]]) -> None:
-        try:
-            results = self._transact(tasks)
-        except BaseException as error:
-            if len(tasks) == 1:
-                tasks[0].done.set_exception(error)
-                return
-            for task in tasks:  # what fails for one of them must not fail for all
-                self._do([task])
-        else:
-            for task, result in zip(tasks, results, strict=True):
-                task.done.set_result(result)
-
-    def _transact(self, tasks: Sequence[_Task[Any]]) -> list[Any]:
-        with _errors():
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                results = [task.work(self._db) for task in tasks]
-                self._db.execute("COMMIT")
-            except BaseException:
-                with contextlib.suppress(sqlite3.Error):
-                    self._db.execute("ROLLBACK")
-                raise
-            return results
-
-    async def rows(self, query: str, *values: str | float) -> list[tuple[Any, ...]]:
-        def fetch() -> list[tuple[Any, ...]]:
-            with _errors():
-                return self._db.execute(query, values).fetchall()
-
-        return await asyncio.get_running_loop().run_in_executor(self._thread, fetch)
-
-    async def row(self, query: str, *values: str | float) -> tuple[Any, ...] | None:
-        return next(iter(await self.rows(query, *values)), None)
-
-    async def close(self) -> None:
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._db.close)
-        self._thread.shutdown()
-
-
-class _Lock:
-    """A file that is locked as long as this process lives."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        # Named only when it is locked: whoever finds an unlocked file takes its holder for dead.
-        unnamed = path.with_name(f".{path.name}")
-        self._file: int | None = os.open(unnamed, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
-        unnamed.rename(path)
-
-    def release(self) -> None:
-        if self._file is not None:
-            self._path.unlink(missing_ok=True)
-            os.close(self._file)
-            self._file = None
-
-    @staticmethod
-    def is_held(path: Path) -> bool:
-        """Whether a process lives that holds it; a dead one's file is removed."""
-        try:
-            file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        else:
-            path.unlink(missing_ok=True)
-            return False
-        finally:
-            os.close(file)
-
-
-@contextlib.contextmanager
-def _errors() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise LogUnavailable(f"the log of answers cannot be used: {error}") from error
+def _prepare(path: Path) -> None:
+    """Make the tables that are not there. Raises LogUnavailable."""
+    with sqlite_errors(), contextlib.closing(connected(path)) as db:
+        db.executescript(_SCHEMA)
 
 
 def _create(db: sqlite3.Connection, opening: Opening, holder: str) -> Opening:
@@ -341,21 +226,21 @@ def _create(db: sqlite3.Connection, opening: Opening, holder: str) -> Opening:
 
 def _write(db: sqlite3.Connection, write: Write) -> Outcome:
     found = db.execute(
-        "UPDATE answers SET last = ?, size = size + ?, ended = ?"
-        " WHERE id = ? AND epoch = ? AND last < ? AND ended IS NULL RETURNING number, cancel",
-        (
-            write.last,
-            len(write.body),
-            time.time() if write.ended else None,
-            write.answer,
-            write.epoch,
-            write.last,
-        ),
+        "SELECT number, cancel FROM answers WHERE id = ? AND epoch = ? AND ended IS NULL",
+        (write.answer, write.epoch),
     ).fetchone()
     if found is None:
         return "fenced"
-    db.execute("INSERT INTO records VALUES (?, ?, ?)", (found[0], write.last, write.body))
-    return "cancel" if found[1] else "kept"
+    number, cancel = found
+    # One that is there is this one: whoever else could write it has another epoch.
+    db.execute("INSERT OR IGNORE INTO records VALUES (?, ?, ?)", (number, write.last, write.body))
+    if write.ended:
+        db.execute(
+            "UPDATE answers SET ended = ?, last = ?, size = (SELECT sum(length(body))"
+            " FROM records WHERE answer = number) WHERE number = ?",
+            (time.time(), write.last, number),
+        )
+    return "cancel" if cancel else "kept"
 
 
 def _claim(db: sqlite3.Connection, answer: str, epoch: int, holder: str) -> int | None:

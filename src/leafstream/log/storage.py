@@ -54,7 +54,14 @@ class Storage(Protocol):
         ...
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
-        """One flush, durable on return. A write that was kept before is kept once."""
+        """One flush, which outlives this process on return, as far as the storage can.
+
+        A write that was kept before is kept once.
+        """
+        ...
+
+    async def sync(self) -> None:
+        """Return when what was written before outlives the machine too."""
         ...
 
     async def head(self, answer: str) -> Head | None: ...

@@ -24,6 +24,9 @@ from leafstream.faces.openai.wanted import Wanted, read_wanted
 from leafstream.faces.parts import Parts, owner
 from leafstream.sampling import read_sampling
 
+_encode = msgspec.json.Encoder().encode
+_MARK = "\ue000"
+_Broken = Failed | Cancelled
 DONE = sse.data_frame(b"[DONE]")
 
 
@@ -102,6 +105,7 @@ class Completion:
         """Of an answer that was sent whole."""
         self._typed = wanted.typed
         self._transcript = Transcript(typed=wanted.typed)
+        self._around: tuple[bytes, bytes] | None = None
         self._head: dict[str, Any] = {
             "id": "chatcmpl-" + answer.removeprefix("ans_"),
             "created": created,
@@ -134,11 +138,11 @@ class Completion:
         except Rewritten as error:
             event, added = failure(error), ""
         if added:
-            yield self._chunk({"content": added})
+            yield self._text_frame(added)
         if isinstance(event, Finished):
             self.has_ended, self.usage = True, event.usage
             yield self._chunk({}, finish_reason(event.finish))
-        elif isinstance(event, Failed | Cancelled):
+        elif isinstance(event, _Broken):
             self.has_ended = True
             yield self.failed_frame(event)
 
@@ -149,6 +153,14 @@ class Completion:
     def usage_frame(self, used: Usage) -> bytes:
         """The last chunk, where it was asked for."""
         return self._frame([], usage=usage_of(used))
+
+    def _text_frame(self, text: str) -> bytes:
+        """A chunk of text: the same but for the text, and there is one a token."""
+        if self._around is None:
+            before, _, after = self._chunk({"content": _MARK}).rpartition(_encode(_MARK))
+            self._around = before, after
+        before, after = self._around
+        return b"%b%b%b" % (before, sse.one_line(_encode(text)), after)
 
     def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
