@@ -2,6 +2,10 @@
 
 Completions run on threads of their own through the library's callback. Tokenizing goes over the
 embedded server's HTTP, which listens on a Unix socket in a private folder and nowhere else.
+
+llama.cpp's threads want every core. What this process does between two of its tokens is done on a
+core that one of them waits for, with the caches full of weights: about a millisecond a token. So
+tokens that come fast are handed over together, a few at a time.
 """
 
 from __future__ import annotations
@@ -11,24 +15,25 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import msgspec
 
 from leafstream.engines import thread
 from leafstream.engines.base import Chunk, Generation, Prompt
 from leafstream.engines.dry import SETTINGS, sampling_fields
 from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
+from leafstream.engines.llamacpp_tokens import Tokenizer
 from leafstream.engines.llamacpp_wire import (
     Choice,
     Part,
     decode_part,
     engine_errors,
     is_finite,
+    is_progress,
     refusal,
     told_usage,
     whole_pieces,
@@ -41,6 +46,8 @@ from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
 from leafstream.schema import Schema
 
 DEFAULT_WINDOW = 4096
+REST_SECONDS = 1 / 30
+"""Tokens within it reach a reader together: no eye follows thirty a second."""
 
 
 class LlamaCppOptions(msgspec.Struct, frozen=True):
@@ -82,14 +89,9 @@ class LlamaCppEngine:
         self._bos = header.bos_token if header.add_bos else None
         self._grammars: dict[Schema, Grammar] = {}
         self._threads = ThreadPoolExecutor(options.slots, thread_name_prefix="llama")
-        self._http = httpx2.AsyncClient(
-            transport=httpx2.AsyncHTTPTransport(uds=str(folder / "llama.sock")),
-            base_url="http://llama",
-            timeout=60,
-        )
+        self._tokenizer = Tokenizer(folder / "llama.sock")
         self._closing = False
         self._pieces = header.pieces
-        self._spellings: dict[str, tuple[int, ...]] = {}
 
     @classmethod
     async def open(cls, path: Path, options: LlamaCppOptions | None = None) -> LlamaCppEngine:
@@ -129,13 +131,18 @@ class LlamaCppEngine:
 
     async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
         clean, text = self._rendered(messages, template)
-        tokens = await self._tokenize(text, special=True)
+        tokens = tuple(await self._read(text)) if text else ()
         return Prompt(messages=clean, num_tokens=len(tokens), tokens=tokens)
 
     async def legible(self, messages: Messages, template: str | None = None) -> list[str]:
         _, text = self._rendered(messages, template)
-        found = await self._post_tokenize(text, special=True, with_pieces=True)
+        found = await self._read(text, with_pieces=True)
         return whole_pieces([token["piece"] for token in found])
+
+    async def _read(self, text: str, **more: bool) -> list[Any]:
+        # The template writes its own BOS; a model that wants one gets it where it did not.
+        add_bos = self._bos is not None and not text.startswith(self._bos)
+        return await self._tokenizer.asked(text, special=True, add_special=add_bos, **more)
 
     def _rendered(self, messages: Messages, template: str | None) -> tuple[Messages, str]:
         clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
@@ -149,7 +156,7 @@ class LlamaCppEngine:
         return self._templates[source]
 
     async def count(self, text: str) -> int:
-        return len(await self._tokenize(text, special=False))
+        return len(await self._tokenizer.tokens(text))
 
     def constrains(self, schema: Schema) -> bool:
         return self._grammar(schema).exact
@@ -169,26 +176,12 @@ class LlamaCppEngine:
             self._grammars[schema] = compile_grammar(schema)
         return self._grammars[schema]
 
-    async def _tokenize(self, text: str, *, special: bool) -> tuple[int, ...]:
-        return tuple(await self._post_tokenize(text, special=special)) if text else ()
-
-    async def _post_tokenize(self, text: str, *, special: bool, **more: bool) -> list[Any]:
-        # The template writes its own BOS; a model that wants one gets it where it did not.
-        add_bos = special and self._bos is not None and not text.startswith(self._bos)
-        body = {"content": text, "parse_special": special, "add_special": add_bos, **more}
-        try:
-            response = await self._http.post("/tokenize", json=body)
-            response.raise_for_status()
-        except httpx2.HTTPError as error:
-            raise EngineUnavailable(f"llama.cpp does not answer: {error!r}") from None
-        found: list[Any] = response.json()["tokens"]
-        return found
-
     async def generate(self, generation: Generation) -> AsyncGenerator[Chunk, None]:
         payload = msgspec.json.encode(await self._payload(generation)).decode()
         call = self._completion(payload)
         finish, told = None, 0
-        async with contextlib.aclosing(thread.stream(self._threads, call)) as answers:
+        streamed = thread.stream(self._threads, call, REST_SECONDS)
+        async with contextlib.aclosing(streamed) as answers:
             async for raw in answers:
                 answer = decode_part(raw)
                 chunk = await self._chunk(answer, answer.timings.predicted_n - told)
@@ -221,17 +214,14 @@ class LlamaCppEngine:
 
     async def _spelled(self, text: str, num_tokens: int, last: tuple[int, ...]) -> tuple[int, ...]:
         """The ids of a character of several tokens, of which `last` are known."""
-        if text not in self._spellings:
-            if len(self._spellings) > 16_384:
-                self._spellings.clear()
-            self._spellings[text] = await self._tokenize(text, special=False) if text else ()
-        tokens = self._spellings[text]
+        tokens = await self._tokenizer.tokens(text)
         return tokens if len(tokens) == num_tokens and (not last or tokens[-1] == last[-1]) else ()
 
     def _completion(self, payload: str) -> thread.Blocking[str]:
-        def call(put: Callable[[str], bool]) -> None:
+        def call(mailbox: thread.Mailbox[str]) -> None:
             def heard(raw: str) -> bool:
-                return put(raw) or self._closing
+                over = mailbox.cancelled.is_set() if is_progress(raw) else mailbox.put(raw)
+                return over or self._closing
 
             # A callback's exceptions are lost in C++; a truthy return cancels.
             with engine_errors():
@@ -241,7 +231,7 @@ class LlamaCppEngine:
 
     async def _payload(self, generation: Generation) -> dict[str, Any]:
         prefix = generation.prefix
-        written = prefix.tokens or await self._tokenize(prefix.text, special=False)
+        written = prefix.tokens or await self._tokenizer.tokens(prefix.text)
         payload: dict[str, Any] = {
             "prompt": [*generation.prompt.tokens, *written],
             "n_predict": generation.max_tokens,
@@ -255,14 +245,14 @@ class LlamaCppEngine:
         if not self._pieces:
             # Continuing at a token's border needs ids. They come with these only, at 0.3 ms each.
             payload["logprobs"] = 1
-        grammar = await asyncio.to_thread(self._grammar_text, generation)
-        if grammar is not None:
-            payload["grammar"] = grammar
+        if generation.schema is not None:
+            grammar = await asyncio.to_thread(self._grammar_text, generation)
+            payload |= {} if grammar is None else {"grammar": grammar}
         return payload
 
     async def close(self) -> None:
         self._closing = True
-        await self._http.aclose()
+        await self._tokenizer.close()
         await asyncio.to_thread(self._threads.shutdown)
         self._server = None
         shutil.rmtree(self._folder, ignore_errors=True)
