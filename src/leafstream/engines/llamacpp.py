@@ -41,7 +41,7 @@ from leafstream.engines.llamacpp_wire import (
 from leafstream.engines.memory import check_memory
 from leafstream.errors import EngineError, EngineUnavailable, SetupError
 from leafstream.messages import Message, Messages
-from leafstream.models.gguf import Header, read_header
+from leafstream.models.gguf import Header, read_header, read_pieces
 from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
 from leafstream.schema import Schema
 
@@ -74,11 +74,21 @@ class Address(msgspec.Struct, frozen=True):
     key: str | None = None
 
 
+class Loaded(msgspec.Struct, frozen=True):
+    """A model behind llama.cpp's server; `pieces` are ids by text, where they are certain."""
+
+    server: Any
+    header: Header
+    pieces: dict[str, int]
+
+
 class LlamaCppEngine:
     """One GGUF model in this process. Made by `open`."""
 
-    def __init__(self, server: Any, header: Header, folder: Path, options: LlamaCppOptions) -> None:
-        self._server = server
+    def __init__(self, loaded: Loaded, folder: Path, options: LlamaCppOptions) -> None:
+        header = loaded.header
+        self._server = loaded.server
+        self._pieces = loaded.pieces
         self._folder = folder
         self._slots = options.slots
         self._window = window_of(header, options)
@@ -91,7 +101,6 @@ class LlamaCppEngine:
         self._threads = ThreadPoolExecutor(options.slots, thread_name_prefix="llama")
         self._tokenizer = Tokenizer(folder / "llama.sock")
         self._closing = False
-        self._pieces = header.pieces
 
     @classmethod
     async def open(cls, path: Path, options: LlamaCppOptions | None = None) -> LlamaCppEngine:
@@ -106,12 +115,13 @@ class LlamaCppEngine:
         try:
             address = Address(str(folder / "llama.sock"))
             server = await asyncio.to_thread(load_server, path, header, address, options)
-            engine = cls(server, header, folder, options)
-            await asyncio.to_thread(warm_up, server, path)
+            pieces, _ = await asyncio.gather(
+                asyncio.to_thread(read_pieces, path), asyncio.to_thread(warm_up, server, path)
+            )
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return engine
+        return cls(Loaded(server, header, pieces), folder, options)
 
     @property
     def model(self) -> str:
