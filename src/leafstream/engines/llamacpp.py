@@ -46,8 +46,8 @@ from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
 from leafstream.schema import Schema
 
 DEFAULT_WINDOW = 4096
-REST_SECONDS = 1 / 30
-"""Tokens within it reach a reader together: no eye follows thirty a second."""
+REST_SECONDS = 0.05
+"""Tokens of one stream that come within it are handed over together; nobody reads that fast."""
 
 
 class LlamaCppOptions(msgspec.Struct, frozen=True):
