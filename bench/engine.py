@@ -1,40 +1,103 @@
-"""TTFT and tokens/s through the whole server, beside the same model asked through xllamacpp alone.
+"""TTFT and tokens/s through the whole server, beside the same model asked in three other ways.
 
-Both load the model once, in this process one after the other in turn, with the same options, the
-same prompt tokens and greedy sampling. Medians of interleaved repeats.
+xllamacpp asked directly and llama.cpp's own HTTP server are the engine itself: the same process,
+prompt tokens, sampling and prefix cache, in turn with ours. transformers has the same weights in
+bf16, in a process of its own that waits while the others are measured.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import statistics
 import sys
 import threading
 import time
-from pathlib import Path
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import uvloop
 
-from bench.sitting import sitting
-from leafstream.engines.llamacpp import LlamaCppEngine
+from bench.listening import Answer, Question
+from bench.rows import Row, at_most, beside, short
+from bench.sitting import Sitting, sitting
+from leafstream.engines.base import Generation
+from leafstream.engines.checkpoint import checkpoint
+from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
 from leafstream.messages import Message
+from leafstream.models.fetch import cache_folder
+from leafstream.sampling import Sampling
+from leafstream.schema import Schema
 
-TOKENS, REPEATS = 96, 7
+STREAMS = {1: 96, 4: 64, 8: 48}
+"""How many at once, and the tokens of each."""
+REPEATS, STREAMER_TOKENS = 5, 32
 QUESTION = "Tell me a long story about a cup."
+OPENED, CLOSED = '{"story":"', '"}'
+KINDS = ("free text", "schema")
+USED = re.compile(rb'"completion_tokens":(\d+)')
 Sample = tuple[float, float]
-"""Seconds to the first token, tokens/s of all streams together after it."""
+"""Seconds to the first text, tokens/s of all streams together after it."""
 
 
-def direct(engine: LlamaCppEngine, prompt: list[int], streams: int) -> Sample:
+class Asked(msgspec.Struct, frozen=True):
+    """What all of them are asked; of the tokens, `opened` come before the text, `closed` after."""
+
+    kind: str
+    streams: int
+    payload: dict[str, Any]
+    opened: int = 0
+    closed: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return STREAMS[self.streams]
+
+    def sample(self, begun: float, times: list[list[float]], num_tokens: list[int]) -> Sample:
+        """From when each piece of text came, and how many tokens each stream has."""
+        first = statistics.median(heard[0] for heard in times) - begun
+        span = max(heard[-1] for heard in times) - min(heard[0] for heard in times)
+        return first, sum(count - self.opened - self.closed - 1 for count in num_tokens) / span
+
+    def of_tokens(self, begun: float, times: list[list[float]]) -> Sample:
+        """From when each token came; what comes after the last of them is no token."""
+        counts = [min(len(heard), self.tokens) for heard in times]
+        ends = [count - self.closed for count in counts]
+        texts = [heard[self.opened : end] for heard, end in zip(times, ends, strict=True)]
+        return self.sample(begun, texts, counts)
+
+
+def story(tokens: int) -> dict[str, Any]:
+    """A type whose text is long enough to fill most of the tokens."""
+    text = {"type": "string", "minLength": 3 * tokens}
+    return {"type": "object", "properties": {"story": text}, "required": ["story"]}
+
+
+async def asked(seat: Sitting, kind: str, streams: int) -> Asked:
+    engine = seat.engine
+    prompt = await engine.prompt((Message("user", QUESTION),))
+    schema = Schema.parse(story(STREAMS[streams])) if kind == "schema" else None
+    generation = Generation(prompt, STREAMS[streams], Sampling(temperature=0.0), schema)
+    payload = await engine._payload(generation)  # noqa: SLF001
+    for ours in ("timings_per_token", "return_progress"):
+        del payload[ours]
+    if schema is None:
+        return Asked(kind, streams, payload)
+    return Asked(kind, streams, payload, await engine.count(OPENED), await engine.count(CLOSED))
+
+
+def direct(engine: LlamaCppEngine, asked: Asked) -> Sample:
     """Ask xllamacpp itself, a thread a stream."""
     server: Any = engine._server  # noqa: SLF001
-    times: list[list[float]] = [[] for _ in range(streams)]
-    payload = {"prompt": prompt, "n_predict": TOKENS, "temperature": 0, "stream": True}
+    times: list[list[float]] = [[] for _ in range(asked.streams)]
+    payload = json.dumps(asked.payload)
 
     def ask(heard: list[float]) -> None:
-        server.handle_completions(json.dumps(payload), lambda _: heard.append(time.perf_counter()))
+        server.handle_completions(payload, lambda _: heard.append(time.perf_counter()))
 
     threads = [threading.Thread(target=ask, args=(heard,)) for heard in times]
     begun = time.perf_counter()
@@ -42,61 +105,140 @@ def direct(engine: LlamaCppEngine, prompt: list[int], streams: int) -> Sample:
         thread.start()
     for thread in threads:
         thread.join()
-    return _sample(begun, [heard[:TOKENS] for heard in times])
+    return asked.of_tokens(begun, times)
 
 
-async def served(url: str, streams: int) -> Sample:
-    """Ask leafstream over HTTP and SSE, from another process."""
-    words = ("-m", "bench.listening", url, str(streams), str(TOKENS), QUESTION)
-    client = await asyncio.create_subprocess_exec(sys.executable, *words, stdout=-1)
-    told, _ = await client.communicate()
-    begun, times = json.loads(told)
-    return _sample(begun, times)
+async def served(seat: Sitting, asked: Asked) -> Sample:
+    """Ask leafstream over HTTP and SSE."""
+    body: dict[str, Any] = {"input": QUESTION, "max_tokens": asked.tokens, "temperature": 0}
+    body |= {"schema": story(asked.tokens)} if asked.kind == "schema" else {"assistant": "chat"}
+    host, _, port = seat.url.removeprefix("http://").partition(":")
+    question = Question(
+        (host, int(port)), "/v1/answers", json.dumps(body).encode(), b"event: text\n", asked.streams
+    )
+    answer = await _heard(question)
+    counts = [int(USED.findall(tail)[-1]) for tail in answer.tails]
+    return asked.sample(answer.begun, answer.times, counts)
 
 
-def _sample(begun: float, times: list[list[float]]) -> Sample:
-    first = statistics.median(heard[0] for heard in times) - begun
-    span = max(heard[-1] for heard in times) - min(heard[0] for heard in times)
-    return first, (TOKENS - 1) * len(times) / span
+async def over_http(seat: Sitting, asked: Asked) -> Sample:
+    """Ask llama.cpp's own HTTP server, on its Unix socket."""
+    address = str(seat.engine._folder / "llama.sock")  # noqa: SLF001
+    body = json.dumps(asked.payload).encode()
+    question = Question(address, "/completion", body, b"data: {", asked.streams)
+    answer = await _heard(question)
+    return asked.of_tokens(answer.begun, answer.times)
 
 
-async def rows() -> list[dict[str, Any]]:
-    found: dict[tuple[int, str], list[Sample]] = {}
-    async with sitting() as seat:
-        prompt = await seat.engine.prompt((Message("user", QUESTION),))
-        for _ in range(REPEATS):
-            for streams in (1, 4):
-                ours = await served(seat.url, streams)
-                found.setdefault((streams, "ours"), []).append(ours)
-                theirs = await asyncio.to_thread(direct, seat.engine, list(prompt.tokens), streams)
-                found.setdefault((streams, "direct"), []).append(theirs)
-    return [row for streams in (1, 4) for row in _rows(streams, found)]
+async def _heard(question: Question) -> Answer:
+    client = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bench.listening", stdin=-1, stdout=-1
+    )
+    told, _ = await client.communicate(msgspec.json.encode(question))
+    return msgspec.json.decode(told, type=Answer)
 
 
-def _rows(streams: int, found: dict[tuple[int, str], list[Sample]]) -> list[dict[str, Any]]:
+@asynccontextmanager
+async def transformers() -> AsyncIterator[asyncio.subprocess.Process]:
+    """transformers with the same weights, which answers once for each line that it reads."""
+    folder = await asyncio.to_thread(checkpoint, "smollm2-135m", cache_folder())
+    words = ("-m", "bench.streamer", str(folder), str(STREAMER_TOKENS))
+    process = await asyncio.create_subprocess_exec(sys.executable, *words, stdin=-1, stdout=-1)
+    try:
+        await _line(process)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def _line(process: asyncio.subprocess.Process) -> str:
+    assert process.stdout is not None
+    if line := await process.stdout.readline():
+        return line.decode()
+    raise RuntimeError("bench.streamer ended before it answered")
+
+
+async def streamed(process: asyncio.subprocess.Process) -> float:
+    """Its tokens/s."""
+    assert process.stdin is not None
+    process.stdin.write(b"go on\n")
+    return float(await _line(process))
+
+
+class Samples:
+    """What was measured, by who was asked, what kind of text and how many streams."""
+
+    def __init__(self) -> None:
+        self._found: defaultdict[tuple[str, str, int], list[Sample]] = defaultdict(list)
+        self.transformers: list[float] = []
+
+    def add(self, who: str, asked: Asked, sample: Sample) -> None:
+        self._found[who, asked.kind, asked.streams].append(sample)
+
+    def first(self, who: str, kind: str, streams: int) -> float:
+        return statistics.median(first for first, _ in self._found[who, kind, streams])
+
+    def speeds(self, who: str, kind: str, streams: int) -> list[float]:
+        return [speed for _, speed in self._found[who, kind, streams]]
+
+
+async def measured() -> Samples:
+    """Each way after the other, again and again: what disturbs one disturbs its neighbours."""
+    samples = Samples()
+    options = LlamaCppOptions(name="smollm2-135m", slots=max(STREAMS), context_window=1024)
+    async with sitting(options) as seat, transformers() as process:
+        everything = [await asked(seat, kind, streams) for streams in STREAMS for kind in KINDS]
+        for repeat in range(REPEATS):
+            for one in everything:
+                if repeat >= 3 and one.streams > 1:
+                    continue
+                samples.add("ours", one, await served(seat, one))
+                samples.add("direct", one, await asyncio.to_thread(direct, seat.engine, one))
+                if one.kind == KINDS[0]:
+                    samples.add("http", one, await over_http(seat, one))
+            if repeat < 3:
+                samples.transformers.append(await streamed(process))
+    return samples
+
+
+def _rows(samples: Samples) -> list[Row]:
+    free, schema = KINDS
     made = []
-    for place, (name, unit, target) in enumerate(
-        (("TTFT", "s", None), ("speed", "tokens/s", 0.97))
-    ):
-        ours = [sample[place] for sample in found[streams, "ours"]]
-        theirs = [sample[place] for sample in found[streams, "direct"]]
-        ratio = statistics.median(a / b for a, b in zip(ours, theirs, strict=True))
-        made.append(
-            {
-                "row": "engine",
-                "case": f"{name}, {streams} stream{'s' if streams > 1 else ''}",
-                "ours": round(statistics.median(ours), 3),
-                "baseline": round(statistics.median(theirs), 3),
-                "unit": unit,
-                "ratio": round(ratio, 3),
-                "target": target,
-                "holds": None if target is None else ratio >= target,
-            }
-        )
-    return made
+    for streams in STREAMS:
+        case = f"{streams} stream{'s' * (streams > 1)}"
+        for kind in KINDS:
+            ours, theirs = (samples.speeds(who, kind, streams) for who in ("ours", "direct"))
+            made.append(_speed(f"{case}, {kind}, beside xllamacpp", ours, theirs, 0.97))
+        ours, theirs = (samples.speeds(who, free, streams) for who in ("ours", "http"))
+        made.append(_speed(f"{case}, {free}, beside llama.cpp's HTTP server", ours, theirs))
+        bound, ours = (samples.speeds("ours", kind, streams) for kind in (schema, free))
+        made.append(_speed(f"{case}, schema beside free text", bound, ours, 0.95))
+        for kind in KINDS:
+            ours_first, first = (samples.first(who, kind, streams) for who in ("ours", "direct"))
+            row = at_most("engine", f"{case}, {kind}, TTFT", 1000 * ours_first, "ms")
+            told = {"baseline": short(1000 * first), "ratio": round(ours_first / first, 2)}
+            made.append(row | told)
+    ours = samples.speeds("ours", free, 1)
+    case = "1 stream, beside transformers' TextIteratorStreamer"
+    return [*made, _speed(case, ours, samples.transformers, 2.5)]
+
+
+def _speed(case: str, ours: list[float], theirs: list[float], target: float | None = None) -> Row:
+    """The ratio is the median of the neighbours' ratios: the row's figures need not give it."""
+    pairs = list(zip(ours, theirs, strict=False))
+    ratio = statistics.median(mine / other for mine, other in pairs)
+    figures = (statistics.median(ours), statistics.median(theirs))
+    row = beside("engine", case, figures, "tokens/s", target)
+    holds = None if target is None else ratio >= target
+    return row | {"ratio": round(ratio, 3), "holds": holds}
+
+
+async def rows() -> list[Row]:
+    return _rows(await measured())
 
 
 if __name__ == "__main__":
     for row in uvloop.run(rows()):
         print(row)
-    print(Path(__file__).name, "medians of", REPEATS, "interleaved repeats")

@@ -43,9 +43,9 @@ class Heard:
         return max((later - earlier for earlier, later in itertools.pairwise(within)), default=0.0)
 
 
-async def served() -> tuple[float, float]:
+async def served(batch: int = LlamaCppOptions().batch) -> tuple[float, float]:
     """The longest gap, and how long the prompt took to read."""
-    options = LlamaCppOptions(context_window=WINDOW)
+    options = LlamaCppOptions(context_window=WINDOW, batch=batch)
     async with sitting(options) as seat, Client(seat.url) as client:
         streams = [Heard() for _ in range(STREAMS)]
         running = [asyncio.create_task(_stream(client, heard)) for heard in streams]

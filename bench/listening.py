@@ -1,38 +1,79 @@
 """A client in a process of its own, as clients are: when each piece of text came.
 
-    python -m bench.listening URL STREAMS TOKENS QUESTION
+    python -m bench.listening < QUESTION
 
-Prints [seconds at which it began, [[seconds of each text event] of each stream]] on the clock
-that all processes of the machine share.
+Plain sockets, since a client takes its time from the same cores. Prints an Answer as JSON; its
+times are on the clock that all processes of the machine share.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
+import selectors
+import socket
 import sys
 import time
 
-import httpx2
+import msgspec
+
+SECONDS = 300.0
+TAIL = 2048
 
 
-async def listen(http: httpx2.AsyncClient, body: dict[str, object]) -> list[float]:
-    times: list[float] = []
-    headers = {"Accept": "text/event-stream"}
-    async with http.stream("POST", "/v1/answers", json=body, headers=headers) as response:
-        async for piece in response.aiter_bytes():
-            times += [time.perf_counter()] * piece.count(b"event: text\n")
-    return times
+class Question(msgspec.Struct, frozen=True):
+    """`streams` equal requests at once; every `mark` in what comes back is a piece of text."""
+
+    address: tuple[str, int] | str
+    path: str
+    body: bytes
+    mark: bytes
+    streams: int
+
+    def request(self) -> bytes:
+        head = (
+            f"POST {self.path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
+            "Content-Type: application/json\r\nConnection: close\r\n"
+            f"Content-Length: {len(self.body)}\r\n\r\n"
+        )
+        return head.encode() + self.body
 
 
-async def main(url: str, streams: int, tokens: int, question: str) -> None:
-    body: dict[str, object] = {"assistant": "chat", "input": question, "max_tokens": tokens}
-    async with httpx2.AsyncClient(base_url=url, timeout=300, trust_env=False) as http:
-        await http.get("/healthz")
-        begun = time.perf_counter()
-        times = await asyncio.gather(*(listen(http, body) for _ in range(streams)))
-    print(json.dumps([begun, times]))
+class Answer(msgspec.Struct):
+    """When it was asked, when each piece came, of each stream, and the end of what each said."""
+
+    begun: float
+    times: list[list[float]]
+    tails: list[bytes]
+
+
+def connected(address: tuple[str, int] | str) -> socket.socket:
+    family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+    connection = socket.socket(family)
+    connection.settimeout(SECONDS)
+    connection.connect(address)
+    return connection
+
+
+def heard(question: Question) -> Answer:
+    request, overlap = question.request(), len(question.mark) - 1
+    connections = [connected(question.address) for _ in range(question.streams)]
+    answer = Answer(time.perf_counter(), [[] for _ in connections], [b"" for _ in connections])
+    with selectors.DefaultSelector() as selector:
+        for place, connection in enumerate(connections):
+            connection.sendall(request)
+            selector.register(connection, selectors.EVENT_READ, place)
+        while selector.get_map():
+            for key, _ in selector.select(SECONDS):
+                place, data = key.data, key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
+                now = time.perf_counter()
+                if not data:
+                    selector.unregister(key.fileobj)
+                tail = answer.tails[place]
+                count = (tail[len(tail) - overlap :] + data).count(question.mark)
+                answer.times[place] += [now] * count
+                answer.tails[place] = (tail + data)[-TAIL:]
+    return answer
 
 
 if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]))
+    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=Question)
+    sys.stdout.buffer.write(msgspec.json.encode(heard(asked)))

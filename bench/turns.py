@@ -1,6 +1,6 @@
 """TTFT of the turns of one conversation, beside the same prompts read without the prefix cache.
 
-Seven other conversations under the same instructions have a turn between any two of its turns: more
+Five other conversations under the same instructions have a turn between any two of its turns: more
 than there are slots.
 """
 
@@ -17,7 +17,7 @@ from bench.sitting import Sitting, row, sitting
 from leafstream.client import Client
 from leafstream.events import Finished, Started, TextAppended
 
-TURNS, OTHERS, TOKENS, REPEATS = 10, 7, 24, 3
+TURNS, OTHERS, TOKENS, REPEATS = 10, 5, 12, 2
 QUESTION = "Turn {n} of conversation {who}: tell me one more thing about cups, mugs and glasses."
 SHOWN = (1, 5, 10)
 

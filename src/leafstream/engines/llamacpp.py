@@ -2,6 +2,10 @@
 
 Completions run on threads of their own through the library's callback. Tokenizing goes over the
 embedded server's HTTP, which listens on a Unix socket in a private folder and nowhere else.
+
+llama.cpp's threads want every core. What this process does between two of its tokens is done on a
+core that one of them waits for, with the caches full of weights: about a millisecond a token. So
+tokens that come fast are handed over together, a few at a time.
 """
 
 from __future__ import annotations
@@ -11,24 +15,25 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import msgspec
 
 from leafstream.engines import thread
 from leafstream.engines.base import CLOSED, Chunk, Generation, Prompt, Standing
 from leafstream.engines.dry import SETTINGS, sampling_fields
 from leafstream.engines.grammars import Grammars
+from leafstream.engines.llamacpp_tokens import Tokenizer
 from leafstream.engines.llamacpp_wire import (
     Choice,
     Part,
     decode_part,
     engine_errors,
     is_finite,
+    is_progress,
     refusal,
     told_usage,
     whole_pieces,
@@ -36,11 +41,13 @@ from leafstream.engines.llamacpp_wire import (
 from leafstream.engines.memory import check_memory
 from leafstream.errors import EngineError, EngineUnavailable, SetupError
 from leafstream.messages import Message, Messages
-from leafstream.models.gguf import Header, read_header
+from leafstream.models.gguf import Header, read_header, read_pieces
 from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
 from leafstream.schema import Schema
 
 DEFAULT_WINDOW = 4096
+REST_SECONDS = 0.05
+"""Tokens of one stream that come within it are handed over together; nobody reads that fast."""
 
 
 class LlamaCppOptions(msgspec.Struct, frozen=True):
@@ -69,13 +76,23 @@ class Address(msgspec.Struct, frozen=True):
     key: str | None = None
 
 
+class Loaded(msgspec.Struct, frozen=True):
+    """A model behind llama.cpp's server; `pieces` are ids by text, where they are certain."""
+
+    server: Any
+    header: Header
+    pieces: dict[str, int]
+
+
 class LlamaCppEngine:
     """One GGUF model in this process. Made by `open`."""
 
     standings: tuple[Standing, ...] = ()
 
-    def __init__(self, server: Any, header: Header, folder: Path, options: LlamaCppOptions) -> None:
-        self._server = server
+    def __init__(self, loaded: Loaded, folder: Path, options: LlamaCppOptions) -> None:
+        header = loaded.header
+        self._server = loaded.server
+        self._pieces = loaded.pieces
         self._folder = folder
         self._slots = options.slots
         self._window = window_of(header, options)
@@ -86,14 +103,8 @@ class LlamaCppEngine:
         self._bos = header.bos_token if header.add_bos else None
         self._grammars = Grammars()
         self._threads = ThreadPoolExecutor(options.slots, thread_name_prefix="llama")
-        self._http = httpx2.AsyncClient(
-            transport=httpx2.AsyncHTTPTransport(uds=str(folder / "llama.sock")),
-            base_url="http://llama",
-            timeout=60,
-        )
+        self._tokenizer = Tokenizer(folder / "llama.sock")
         self._closing = False
-        self._pieces = header.pieces
-        self._spellings: dict[str, tuple[int, ...]] = {}
 
     @classmethod
     async def open(cls, path: Path, options: LlamaCppOptions | None = None) -> LlamaCppEngine:
@@ -108,12 +119,13 @@ class LlamaCppEngine:
         try:
             address = Address(str(folder / "llama.sock"))
             server = await asyncio.to_thread(load_server, path, header, address, options)
-            engine = cls(server, header, folder, options)
-            await asyncio.to_thread(warm_up, server, path)
+            pieces, _ = await asyncio.gather(
+                asyncio.to_thread(read_pieces, path), asyncio.to_thread(warm_up, server, path)
+            )
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise
-        return engine
+        return cls(Loaded(server, header, pieces), folder, options)
 
     @property
     def model(self) -> str:
@@ -137,13 +149,18 @@ class LlamaCppEngine:
 
     async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
         clean, text = self._rendered(messages, template)
-        tokens = await self._tokenize(text, special=True)
+        tokens = tuple(await self._read(text)) if text else ()
         return Prompt(messages=clean, num_tokens=len(tokens), tokens=tokens)
 
     async def legible(self, messages: Messages, template: str | None = None) -> list[str]:
         _, text = self._rendered(messages, template)
-        found = await self._post_tokenize(text, special=True, with_pieces=True)
+        found = await self._read(text, with_pieces=True)
         return whole_pieces([token["piece"] for token in found])
+
+    async def _read(self, text: str, **more: bool) -> list[Any]:
+        # The template writes its own BOS; a model that wants one gets it where it did not.
+        add_bos = self._bos is not None and not text.startswith(self._bos)
+        return await self._tokenizer.asked(text, special=True, add_special=add_bos, **more)
 
     def _rendered(self, messages: Messages, template: str | None) -> tuple[Messages, str]:
         clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
@@ -157,31 +174,17 @@ class LlamaCppEngine:
         return self._templates[source]
 
     async def count(self, text: str) -> int:
-        return len(await self._tokenize(text, special=False))
+        return len(await self._tokenizer.tokens(text))
 
     async def constrains(self, schema: Schema) -> bool:
         return (await self._grammars.whole(schema)).exact
-
-    async def _tokenize(self, text: str, *, special: bool) -> tuple[int, ...]:
-        return tuple(await self._post_tokenize(text, special=special)) if text else ()
-
-    async def _post_tokenize(self, text: str, *, special: bool, **more: bool) -> list[Any]:
-        # The template writes its own BOS; a model that wants one gets it where it did not.
-        add_bos = special and self._bos is not None and not text.startswith(self._bos)
-        body = {"content": text, "parse_special": special, "add_special": add_bos, **more}
-        try:
-            response = await self._http.post("/tokenize", json=body)
-            response.raise_for_status()
-        except httpx2.HTTPError as error:
-            raise EngineUnavailable(f"llama.cpp does not answer: {error!r}") from None
-        found: list[Any] = response.json()["tokens"]
-        return found
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Chunk, None]:
         payload = msgspec.json.encode(await self._payload(generation)).decode()
         call = self._completion(payload)
         finish, told = None, 0
-        async with contextlib.aclosing(thread.stream(self._threads, call)) as answers:
+        streamed = thread.stream(self._threads, call, REST_SECONDS)
+        async with contextlib.aclosing(streamed) as answers:
             async for raw in answers:
                 answer = decode_part(raw)
                 chunk = await self._chunk(answer, answer.timings.predicted_n - told)
@@ -214,17 +217,14 @@ class LlamaCppEngine:
 
     async def _spelled(self, text: str, num_tokens: int, last: tuple[int, ...]) -> tuple[int, ...]:
         """The ids of a character of several tokens, of which `last` are known."""
-        if text not in self._spellings:
-            if len(self._spellings) > 16_384:
-                self._spellings.clear()
-            self._spellings[text] = await self._tokenize(text, special=False) if text else ()
-        tokens = self._spellings[text]
+        tokens = await self._tokenizer.tokens(text)
         return tokens if len(tokens) == num_tokens and (not last or tokens[-1] == last[-1]) else ()
 
     def _completion(self, payload: str) -> thread.Blocking[str]:
-        def call(put: Callable[[str], bool]) -> None:
+        def call(mailbox: thread.Mailbox[str]) -> None:
             def heard(raw: str) -> bool:
-                return put(raw) or self._closing
+                over = mailbox.cancelled.is_set() if is_progress(raw) else mailbox.put(raw)
+                return over or self._closing
 
             # A callback's exceptions are lost in C++; a truthy return cancels.
             with engine_errors():
@@ -234,7 +234,7 @@ class LlamaCppEngine:
 
     async def _payload(self, generation: Generation) -> dict[str, Any]:
         prefix = generation.prefix
-        written = prefix.tokens or await self._tokenize(prefix.text, special=False)
+        written = prefix.tokens or await self._tokenizer.tokens(prefix.text)
         payload: dict[str, Any] = {
             "prompt": [*generation.prompt.tokens, *written],
             "n_predict": generation.max_tokens,
@@ -257,7 +257,7 @@ class LlamaCppEngine:
 
     async def close(self) -> None:
         self._closing = True
-        await self._http.aclose()
+        await self._tokenizer.close()
         self._grammars.close()
         await asyncio.to_thread(self._threads.shutdown)
         self._server = None

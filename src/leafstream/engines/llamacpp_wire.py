@@ -59,6 +59,11 @@ class Part(msgspec.Struct, frozen=True):
 decode_part = msgspec.json.Decoder(Part).decode
 
 
+def is_progress(raw: str) -> bool:
+    """Whether a chunk tells only how much of the prompt is read; quotes in a text are escaped."""
+    return '"prompt_progress":' in raw
+
+
 def told_usage(usage: _Usage | None) -> Usage | None:
     if usage is None:
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
@@ -11,24 +12,39 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-Blocking = Callable[[Callable[[T], bool]], None]
-"""Calls back with each item from its own thread until done, or until the callback returns True."""
+EAGER = 16
+"""So many items are never rested for: of JSON, text begins a few tokens behind the first one."""
 
 
 class Mailbox(Generic[T]):
-    """Items from one thread to one task, in order, with one wake-up for what has piled up."""
+    """Items from one thread to one task, in order, with one wake-up for what has piled up.
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+    A reader may rest between two batches, `rest` seconds from one to the next: what comes faster
+    than that is handed over together, but for the first items. What comes slower is handed over at
+    once.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, rest: float = 0.0) -> None:
         self._loop = loop
         self._items: deque[T] = deque()
         self._arrived = asyncio.Event()
+        self._is_awaited = False
+        self._rest = rest
+        self._rested = 0.0
+        self._num_taken = 0
+        self._came = 0.0
+        self._gap = rest
         self.cancelled = threading.Event()
         self.over = False
         self.error: Exception | None = None
 
     def put(self, item: T) -> bool:
+        """Called from the thread. Whether nobody wants more."""
+        now = time.monotonic()
+        self._gap, self._came = now - self._came, now
         self._items.append(item)
-        if not self.cancelled.is_set():
+        if self._is_awaited and not self.cancelled.is_set():
+            self._is_awaited = False
             self._wake()
         return self.cancelled.is_set()
 
@@ -56,24 +72,52 @@ class Mailbox(Generic[T]):
 
     async def take(self) -> list[T]:
         """What has arrived, waiting for the first; [] at the end."""
+        if self._num_taken >= EAGER and self._gap < self._rest:
+            await self._sleep(self._rested - time.monotonic())
         while not self._items and not self.over:
-            await self._arrived.wait()
+            self._is_awaited = True
+            # What came before that was set woke nobody.
+            if not self._items and not self.over:
+                await self._arrived.wait()
             self._arrived.clear()
-        return [self._items.popleft() for _ in range(len(self._items))]
+        self._is_awaited = False
+        self._rested = time.monotonic() + self._rest
+        taken = [self._items.popleft() for _ in range(len(self._items))]
+        self._num_taken += len(taken)
+        return taken
+
+    async def _sleep(self, seconds: float) -> None:
+        """Let more pile up; the end of the thread ends it. It may be shorter."""
+        if self.over or seconds <= 0:
+            return
+        timer = self._loop.call_later(seconds, self._arrived.set)
+        try:
+            await self._arrived.wait()
+        finally:
+            timer.cancel()
+        self._arrived.clear()
 
 
-async def stream(executor: Executor, call: Blocking[T]) -> AsyncGenerator[T, None]:
+Blocking = Callable[[Mailbox[T]], None]
+"""Puts each item into the mailbox from its own thread, until done or until it is cancelled."""
+
+
+async def stream(
+    executor: Executor, call: Blocking[T], rest: float = 0.0
+) -> AsyncGenerator[T, None]:
     """The items of `call`, run in `executor`. Closing cancels it and returns when it has ended.
+
+    They come as a Mailbox hands them over that rests `rest` seconds.
 
     What `call` raises is raised here, after the items that came before.
     """
     loop = asyncio.get_running_loop()
-    mailbox: Mailbox[T] = Mailbox(loop)
+    mailbox: Mailbox[T] = Mailbox(loop, rest)
 
     def run() -> None:
         try:
             if not mailbox.cancelled.is_set():
-                call(mailbox.put)
+                call(mailbox)
         finally:
             mailbox.end()
 

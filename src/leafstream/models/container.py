@@ -103,8 +103,11 @@ class Strings(msgspec.Struct, frozen=True):
     def __len__(self) -> int:
         return len(self.starts)
 
-    def __iter__(self) -> Iterator[str]:
-        return (_string(self.data, start) for start in self.starts)
+    def all(self) -> list[str]:
+        """All items, which costs less than one after the other."""
+        data, ends = bytes(self.data), [*self.starts[1:], self.end]
+        places = zip(self.starts, ends, strict=True)
+        return [data[start + 8 : end].decode("utf-8", "replace") for start, end in places]
 
     def __getitem__(self, index: int) -> str:
         return _string(self.data, self.starts[index])

@@ -90,16 +90,29 @@ class Header(msgspec.Struct, frozen=True):
     num_parameters: int
     quantization: str | None
     file_size: int
-    pieces: dict[str, int] = {}
-    """Ids of tokens by their text, where that is certain: a byte-level vocabulary's whole texts."""
 
 
 def read_header(path: Path) -> Header:
     """The header of the model file at `path`. Raises SetupError where it is not a whole one."""
+    return _header(_read(path))
+
+
+def read_pieces(path: Path) -> dict[str, int]:
+    """Ids of tokens by their text, where that is certain: a byte-level vocabulary's whole texts.
+
+    Costs more than all else that a header says. Raises SetupError as `read_header` does.
+    """
+    file = _read(path)
+    if file.text("tokenizer.ggml.model") != "gpt2":
+        return {}
+    return _pieces(file.strings("tokenizer.ggml.tokens"))
+
+
+def _read(path: Path) -> Container:
     try:
         size = _size(path)
         with path.open("rb") as file:
-            return _header(container.read(file, path, size))
+            return container.read(file, path, size)
     except (FileNotFoundError, NotADirectoryError):
         raise SetupError(f"there is no model file {path}") from None
     except ValueError as error:
@@ -147,7 +160,6 @@ def _header(file: Container) -> Header:
         num_parameters=sum(tensor.num_elements for tensor in file.tensors),
         quantization=_quantization(file),
         file_size=file.size,
-        pieces=_pieces(tokens) if file.text("tokenizer.ggml.model") == "gpt2" else {},
     )
 
 
@@ -187,14 +199,16 @@ def _control_tokens(file: Container, tokens: Strings) -> tuple[str, ...]:
 def _pieces(tokens: Strings) -> dict[str, int]:
     """The ids of a byte-level vocabulary's tokens that are whole characters."""
     found: dict[str, int] = {}
-    for index, token in enumerate(tokens):
-        text = token.replace(SPACE, " ")
-        if not text.isascii():
-            try:
-                text = text.translate(BYTES).encode("latin-1").decode()
-            except UnicodeError:  # a part of a character
-                continue
-        found.setdefault(text, index)
+    texts = [token.replace(SPACE, " ") for token in tokens.all()]
+    places = range(len(texts) - 1, -1, -1)
+    for text, index in zip(reversed(texts), places, strict=True):  # of two alike the first counts
+        if text.isascii():
+            found[text] = index
+            continue
+        try:
+            found[text.translate(BYTES).encode("latin-1").decode()] = index
+        except UnicodeError:  # a part of a character
+            continue
     return found
 
 

@@ -13,14 +13,13 @@ from hypothesis import strategies as st
 
 from leafstream.errors import SetupError
 from leafstream.models.catalog import DEFAULT
-from leafstream.models.gguf import Header, read_header
+from leafstream.models.gguf import Header, read_header, read_pieces
 
 from .writer import (
     BYTE,
     CONTROL,
     F32_TENSOR,
     NORMAL,
-    TOKENS,
     USER_DEFINED,
     Gguf,
     boolean,
@@ -74,7 +73,6 @@ def test_a_header_says_what_the_model_is(path: Path) -> None:
         tensor_bytes=64 * 9 // 32 * 20 + 64 * 4,
         num_parameters=64 * 9 + 64,
         quantization="Q4_1",
-        pieces={token: place for place, token in enumerate(TOKENS) if token != "▁world"},
         file_size=len(content),
     )
 
@@ -399,12 +397,8 @@ def test_the_pieces_of_a_byte_level_vocabulary_are_its_whole_texts(path: Path) -
         "tokenizer.ggml.tokens": strings(tokens),
         "tokenizer.ggml.token_type": numbers([1] * 6),
     }
-    assert header_of(path, Gguf(keys).bytes()).pieces == {
-        " the": 0,
-        "\n": 1,
-        "é": 2,
-        "한": 4,
-        "the": 5,
-    }
+    path.write_bytes(Gguf(keys).bytes())
+    assert read_pieces(path) == {" the": 0, "\n": 1, "é": 2, "한": 4, "the": 5}
     keys["tokenizer.ggml.model"] = string("llama")
-    assert header_of(path, Gguf(keys).bytes()).pieces == {}
+    path.write_bytes(Gguf(keys).bytes())
+    assert read_pieces(path) == {}

@@ -1,0 +1,90 @@
+"""What crosses from a thread to a task comes in order, in few wake-ups, and never late."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+
+import pytest
+
+from leafstream.engines.thread import EAGER, Mailbox, stream
+
+
+@pytest.fixture
+async def executor() -> AsyncIterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(1) as executor:
+        yield executor
+
+
+async def test_what_comes_fast_is_handed_over_together_and_in_order(
+    executor: ThreadPoolExecutor,
+) -> None:
+    mailbox: Mailbox[int] = Mailbox(asyncio.get_running_loop(), rest=0.1)
+
+    def put() -> None:
+        for number in range(60):
+            mailbox.put(number)
+            time.sleep(0.005)
+        mailbox.end()
+
+    executor.submit(put)
+    batches = []
+    while items := await mailbox.take():
+        batches.append(items)
+    assert [number for batch in batches for number in batch] == [*range(60)]
+    assert batches[0] == [0]
+    assert max(map(len, batches)) > 3
+    assert len(batches) < EAGER + 20
+
+
+async def test_the_end_does_not_wait_for_a_rest(executor: ThreadPoolExecutor) -> None:
+    def call(mailbox: Mailbox[int]) -> None:
+        for number in range(2 * EAGER):
+            mailbox.put(number)
+            time.sleep(0.01)
+
+    begun = time.monotonic()
+    async with aclosing(stream(executor, call, rest=60.0)) as items:
+        assert [item async for item in items] == [*range(2 * EAGER)]
+    assert time.monotonic() - begun < 30
+
+
+async def test_what_comes_slower_than_the_rest_is_handed_over_at_once(
+    executor: ThreadPoolExecutor,
+) -> None:
+    heard = threading.Event()
+    delays: list[float] = []
+
+    def call(mailbox: Mailbox[float]) -> None:
+        for _ in range(EAGER):
+            mailbox.put(0.0)
+        for _ in range(3):
+            time.sleep(0.5)
+            heard.clear()
+            begun = time.monotonic()
+            mailbox.put(begun)
+            heard.wait(10)
+            delays.append(time.monotonic() - begun)
+
+    async with aclosing(stream(executor, call, rest=0.4)) as items:
+        async for item in items:
+            if item:
+                heard.set()
+    assert max(delays) < 0.3
+
+
+async def test_closing_a_stream_that_rests_ends_its_thread(executor: ThreadPoolExecutor) -> None:
+    is_over = threading.Event()
+
+    def call(mailbox: Mailbox[int]) -> None:
+        while not mailbox.put(1):
+            time.sleep(0.001)
+        is_over.set()
+
+    async with aclosing(stream(executor, call, rest=60.0)) as items:
+        assert [await anext(items) for _ in range(EAGER + 1)] == [1] * (EAGER + 1)
+    assert is_over.is_set()
