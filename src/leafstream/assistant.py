@@ -88,6 +88,8 @@ class Assistant:
     @cached_property
     def text_field(self) -> str | None:
         """The field that a text alone is the input of: the only one, or the only one required."""
+        if self.input is TextInput:  # of every request with a schema of its own
+            return "message"
         fields = self.input_schema.get("properties", {})
         wanted = self.input_schema.get("required") or list(fields)
         one = wanted[0] if len(wanted) == 1 else ""

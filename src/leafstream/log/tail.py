@@ -29,7 +29,7 @@ class Tail:
         self.is_closed = False
         self._events: list[Event] = []
         self._shared: tuple[int, Batch] = (-1, Batch())
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._waiting: set[asyncio.Future[bool]] = set()
 
     def grow(self, events: Sequence[Event]) -> None:
         """Add what is durable and wake the readers."""
@@ -46,7 +46,7 @@ class Tail:
         waiting, self._waiting = self._waiting, set()
         for reader in waiting:
             if not reader.done():
-                reader.set_result(None)
+                reader.set_result(True)
 
     def since(self, after: int) -> Batch | None:
         """The entries after a number; None where they are no longer in memory."""
@@ -62,23 +62,20 @@ class Tail:
     async def grown(self, idle: float | None = None) -> bool:
         """Wait until there is more; False after `idle` seconds without."""
         loop = asyncio.get_running_loop()
-        turn = loop.create_future()
+        turn: asyncio.Future[bool] = loop.create_future()
         self._waiting.add(turn)
         timer = None if idle is None else loop.call_later(idle, _give_up, turn)
         try:
-            await turn
-        except TimeoutError:
-            return False
+            return await turn
         finally:
             if timer is not None:
                 timer.cancel()
             self._waiting.discard(turn)
-        return True
 
 
-def _give_up(turn: asyncio.Future[None]) -> None:
+def _give_up(turn: asyncio.Future[bool]) -> None:
     if not turn.done():
-        turn.set_exception(TimeoutError())
+        turn.set_result(False)
 
 
 class Tails(dict[str, Tail]):
