@@ -14,7 +14,7 @@ LeafstreamError                 code, status, retryable, message, param
 ├── RateLimited                 this caller has its share already (429, Retry-After)
 ├── DeadlineExceeded            it took longer than it may
 ├── LogUnavailable              what keeps the answers cannot be reached or is full
-├── Interrupted                 its process died too long ago to go on
+├── Interrupted                 its process stopped, or died too long ago to go on
 ├── Fenced                      another process writes this answer now
 ├── StoreUnavailable            the database is not there, or not any more
 ├── InvalidAnswer               the model's answer is not valid for its type

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from leafstream.engines.checkpoint import shape_of_spec
 from leafstream.engines.device import bandwidth, free_memory
+from leafstream.engines.reading import DEFAULT_WINDOW
 from leafstream.errors import SetupError
 from leafstream.models.fetch import cache_folder
 from leafstream.models.shape import Shape
@@ -26,7 +27,6 @@ from leafstream.sizing import (
     tokens_per_second,
 )
 
-DEFAULT_WINDOW = 4096
 GGUF = "gguf"
 CHOICES: dict[str, Choice] = {
     GGUF: Choice("llamacpp"),

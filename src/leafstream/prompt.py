@@ -40,6 +40,10 @@ class ControlTokens:
             return text
         return self._pattern.sub(lambda match: _broken(match[0]), text)
 
+    def cleaned(self, messages: Messages) -> Messages:
+        """The messages, neutralized."""
+        return tuple(Message(m.role, self.neutralized(m.content)) for m in messages)
+
 
 def _broken(token: str) -> str:
     return token[0] + ZERO_WIDTH_SPACE + token[1:]

@@ -6,8 +6,12 @@ import asyncio
 import sqlite3
 from pathlib import Path
 
+import pytest
+
 from leafstream.ask import Ask
-from leafstream.errors import LogUnavailable
+from leafstream.errors import Fenced, LogUnavailable
+from leafstream.events import TextAppended
+from leafstream.log import Log
 from leafstream.log.records import Opening
 from leafstream.log.sqlite import SqliteStorage
 
@@ -43,3 +47,31 @@ async def test_an_answer_that_cannot_be_kept_fails_alone(tmp_path: Path) -> None
     assert await storage.head("ans_1")
     assert await storage.head("ans_2")
     await storage.close()
+
+
+async def test_an_event_that_cannot_be_written_down_ends_its_own_answer_and_no_other(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    storage = await SqliteStorage.open(tmp_path / "answers.db")
+    log = Log(storage)
+    log.start()
+    good, bad = [await log.open(Opening(each, Ask(()), 0.0)) for each in ("ans_1", "ans_2")]
+    # Both are in one flush; half a character has no UTF-8.
+    await log.append(good, [TextAppended("/a", "cup")])
+    await log.append(bad, [TextAppended("/a", "\ud800")])
+    await log.flush(good)
+    with pytest.raises(Fenced):
+        await log.flush(bad)
+    await log.append(good, [TextAppended("/a", "board")])
+    await log.flush(good)
+    assert await log.events("ans_1") == [TextAppended("/a", "cup"), TextAppended("/a", "board")]
+    assert "cannot be written down" in caplog.text
+    async with asyncio.timeout(10):  # its end is owed, and paid a little later
+        while not await storage.records("ans_2"):
+            await asyncio.sleep(0.05)
+    await log.close()
+    again = await SqliteStorage.open(tmp_path / "answers.db")
+    (record,) = await again.records("ans_2")
+    assert [event.kind for event in record.events] == ["failed"]
+    assert len(await again.records("ans_1")) == 2
+    await again.close()

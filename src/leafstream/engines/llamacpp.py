@@ -39,13 +39,13 @@ from leafstream.engines.llamacpp_wire import (
     whole_pieces,
 )
 from leafstream.engines.memory import check_memory
+from leafstream.engines.reading import Templates, served_window
 from leafstream.errors import EngineError, EngineUnavailable, SetupError
-from leafstream.messages import Message, Messages
+from leafstream.messages import Messages
 from leafstream.models.gguf import Header, read_header, read_pieces
 from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
 from leafstream.schema import Schema
 
-DEFAULT_WINDOW = 4096
 REST_SECONDS = 0.05
 """Tokens of one stream that come within it are handed over together; nobody reads that fast."""
 
@@ -97,9 +97,9 @@ class LlamaCppEngine:
         self._slots = options.slots
         self._window = window_of(header, options)
         self._model = options.name or "llama.cpp"
-        self._control = ControlTokens(header.control_tokens)
-        self._template = template_of(header, options)
-        self._templates: dict[str, ChatTemplate] = {}
+        self._templates = Templates(
+            template_of(header, options), ControlTokens(header.control_tokens)
+        )
         self._bos = header.bos_token if header.add_bos else None
         self._grammars = Grammars()
         self._threads = ThreadPoolExecutor(options.slots, thread_name_prefix="llama")
@@ -148,12 +148,12 @@ class LlamaCppEngine:
         return CLOSED if self._closing else ""
 
     async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
-        clean, text = self._rendered(messages, template)
+        clean, text = self._templates.rendered(messages, template)
         tokens = tuple(await self._read(text)) if text else ()
         return Prompt(messages=clean, num_tokens=len(tokens), tokens=tokens)
 
     async def legible(self, messages: Messages, template: str | None = None) -> list[str]:
-        _, text = self._rendered(messages, template)
+        _, text = self._templates.rendered(messages, template)
         found = await self._read(text, with_pieces=True)
         return whole_pieces([token["piece"] for token in found])
 
@@ -161,17 +161,6 @@ class LlamaCppEngine:
         # The template writes its own BOS; a model that wants one gets it where it did not.
         add_bos = self._bos is not None and not text.startswith(self._bos)
         return await self._tokenizer.asked(text, special=True, add_special=add_bos, **more)
-
-    def _rendered(self, messages: Messages, template: str | None) -> tuple[Messages, str]:
-        clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
-        return clean, self._chat_template(template).render(clean)
-
-    def _chat_template(self, source: str | None) -> ChatTemplate:
-        if source is None:
-            return self._template
-        if source not in self._templates:  # as many as there are assistants that bring one
-            self._templates[source] = self._template.with_source(source)
-        return self._templates[source]
 
     async def count(self, text: str) -> int:
         return len(await self._tokenizer.tokens(text))
@@ -265,16 +254,7 @@ class LlamaCppEngine:
 
 
 def window_of(header: Header, options: LlamaCppOptions) -> int:
-    """The context window served, in tokens. Raises SetupError beyond what the model knows."""
-    trained = header.context_length or DEFAULT_WINDOW
-    if options.context_window is None:
-        return min(trained, DEFAULT_WINDOW)
-    if not 64 <= options.context_window <= trained:
-        raise SetupError(
-            f"a context window of {options.context_window} tokens does not go with this model: it "
-            f"was trained on {trained}; set LEAFSTREAM_CONTEXT_WINDOW between 64 and {trained}"
-        )
-    return options.context_window
+    return served_window(header.context_length, options.context_window)
 
 
 def template_of(header: Header, options: LlamaCppOptions) -> ChatTemplate:

@@ -21,10 +21,11 @@ from leafstream.engines.base import CLOSED, Chunk, Generation, Prompt, Standing
 from leafstream.engines.device import give_back
 from leafstream.engines.grammar import limits
 from leafstream.engines.grammars import Grammars
+from leafstream.engines.reading import Templates, served_window
 from leafstream.engines.weights import WeightOptions, Weights, load, require_extra
 from leafstream.errors import EngineError, EngineRefused, SetupError
 from leafstream.events import Usage
-from leafstream.messages import Message, Messages
+from leafstream.messages import Messages
 from leafstream.models.gguf import FORCED_CONTROL, is_markup
 from leafstream.models.shape import Shape, read_shape
 from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
@@ -35,7 +36,6 @@ from leafstream.sizing import Use
 if TYPE_CHECKING:
     from leafstream.engines.batch import Sequence
 
-DEFAULT_WINDOW = 4096
 # llama.cpp's own, so that an assistant behaves alike on both where a model says nothing.
 SETTINGS = {name: name for name in Sampling.__struct_fields__}
 DEFAULT_SAMPLING = Sampling(temperature=0.8, top_p=0.95, top_k=40, min_p=0.05)
@@ -71,9 +71,9 @@ class TransformersEngine:
         self._tokenizer = self._hf.backend_tokenizer
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
-        self._control = ControlTokens(_control_tokens(self._hf))
-        self._template = template_of(self._hf, options)
-        self._templates: dict[str, ChatTemplate] = {}
+        self._templates = Templates(
+            template_of(self._hf, options), ControlTokens(_control_tokens(self._hf))
+        )
         self._bos = _bos(self._hf)
         stops = _stops(weights.model, self._hf)
         self._vocabulary = _vocabulary(self._hf, weights.model, stops)
@@ -126,19 +126,11 @@ class TransformersEngine:
         return CLOSED if self._batch.is_closed else ""
 
     async def prompt(self, messages: Messages, template: str | None = None) -> Prompt:
-        clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
-        text = self._chat_template(template).render(clean)
+        clean, text = self._templates.rendered(messages, template)
         tokens = await asyncio.to_thread(self._tokenize, text)
         if self._bos is not None and not text.startswith(self._bos[0]):
             tokens = (self._bos[1], *tokens)
         return Prompt(messages=clean, num_tokens=len(tokens), tokens=tokens)
-
-    def _chat_template(self, source: str | None) -> ChatTemplate:
-        if source is None:
-            return self._template
-        if source not in self._templates:  # as many as there are assistants that bring one
-            self._templates[source] = self._template.with_source(source)
-        return self._templates[source]
 
     async def count(self, text: str) -> int:
         return len(await asyncio.to_thread(self._tokenize, text))
@@ -241,16 +233,7 @@ async def _write_one(engine: TransformersEngine, path: Path) -> None:
 
 
 def window_of(shape: Shape, options: TransformersOptions) -> int:
-    """The context window served, in tokens. Raises SetupError beyond what the model knows."""
-    trained = shape.context_length or DEFAULT_WINDOW
-    if options.context_window is None:
-        return min(trained, DEFAULT_WINDOW)
-    if not 64 <= options.context_window <= trained:
-        raise SetupError(
-            f"a context window of {options.context_window} tokens does not go with this model: it "
-            f"was trained on {trained}; set LEAFSTREAM_CONTEXT_WINDOW between 64 and {trained}"
-        )
-    return options.context_window
+    return served_window(shape.context_length, options.context_window)
 
 
 def template_of(tokenizer: Any, options: TransformersOptions) -> ChatTemplate:

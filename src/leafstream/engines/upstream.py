@@ -197,7 +197,7 @@ class UpstreamEngine:
                 f"the upstream ({self._vendor.name}) applies its own chat template; start it with "
                 "the assistant's, and leave chat_template out"
             )
-        clean = tuple(Message(m.role, self._control.neutralized(m.content)) for m in messages)
+        clean = self._control.cleaned(messages)
         prompt = await self._counter.prompt(clean)
         if not prompt.estimated:
             return prompt

@@ -24,7 +24,7 @@ from typing import TypeVar
 
 import msgspec
 
-from leafstream.errors import Fenced, LogUnavailable
+from leafstream.errors import Fenced, LeafstreamError, LogUnavailable
 from leafstream.events import Event, Failed, is_terminal
 from leafstream.log.records import Record, encode_record, joined, whole
 from leafstream.log.storage import Outcome, Storage, Write
@@ -187,17 +187,17 @@ class Commits:
 
     async def _commit(self, collected: list[_Collected]) -> None:
         await self._pay()
-        if not collected:
+        sealed = [done for item in collected if (done := self._sealed(item)) is not None]
+        if not sealed:
             return
-        records = [_record(item) for item in collected]
-        writes = [_write(i.claim, record) for i, record in zip(collected, records, strict=True)]
+        writes = [write for _, _, write in sealed]
         try:
             outcomes = await self._patiently(partial(self._storage.write, writes))
         except LogUnavailable as error:
-            self._give_up(collected, error)
+            self._give_up([item for item, _, _ in sealed], error)
             return
         ends = []
-        for item, record, outcome in zip(collected, records, outcomes, strict=True):
+        for (item, record, _), outcome in zip(sealed, outcomes, strict=True):
             if is_terminal(record.events[-1]) and outcome != "fenced":
                 ends.append((item, record))
             else:
@@ -220,6 +220,17 @@ class Commits:
         finally:
             self._ending.difference_update(item.claim.answer for item, _ in ends)
             self._tell_flushed()
+
+    def _sealed(self, item: _Collected) -> tuple[_Collected, Record, Write] | None:
+        """What an answer has to say, as it is kept; one that cannot be written down ends alone."""
+        try:
+            record = _record(item)
+            return item, record, _write(item.claim, record)
+        except Exception:
+            logger.exception("what answer %s says cannot be written down", item.claim.answer)
+            error = LeafstreamError("an event of this answer cannot be kept; see the server's log")
+            self._give_up([item], error)
+            return None
 
     async def _pay(self) -> None:
         """Write the ends that the storage is owed, where it is back."""
@@ -261,7 +272,7 @@ class Commits:
         tail.grow(record.events)
         self._tails.drop_idle(item.claim.answer)
 
-    def _give_up(self, collected: list[_Collected], error: LogUnavailable) -> None:
+    def _give_up(self, collected: list[_Collected], error: LeafstreamError) -> None:
         """End these answers in memory; the storage is owed their ends until it is back."""
         logger.error("the log gives up on %d answers: %s", len(collected), error.message)
         failed = Failed(error.code, error.status, error.message, error.retryable)
