@@ -27,8 +27,11 @@ BLOCK, NESTED_BLOCK = 64, 256
 # Measured (tests/unit/sizing/test_memory.py keeps it true): a server with its libraries and no
 # model, and what a loaded engine holds beside the model: threads, and the tokenizer's tables.
 RUNTIME: dict[str, int] = {"llamacpp": 100 << 20, "transformers": 400 << 20}
-BESIDE: dict[str, int] = {"llamacpp": 20 << 20, "transformers": 40 << 20}
-TABLE_BYTES: dict[str, int] = {"llamacpp": 0, "transformers": 850}
+BESIDE: dict[str, int] = {"llamacpp": 20 << 20, "transformers": 10 << 20}
+# Half of it llguidance's, half the tokenizer's, which grows faster than its vocabulary.
+TABLE_BYTES: dict[str, int] = {"llamacpp": 0, "transformers": 2000}
+# A fit to two models, of what a process holds more after its first steps in 8 bits on a CPU.
+INT8_BYTES = 1000
 
 MIN_WINDOW = 64
 
@@ -144,10 +147,14 @@ def estimate(shape: Shape, choice: Choice, use: Use) -> Estimate:
         kv_per_user=per_user,
         kv=per_user * use.users,
         activations=activation_bytes(shape, choice, use),
-        runtime=RUNTIME[choice.engine]
-        + BESIDE[choice.engine]
-        + TABLE_BYTES[choice.engine] * shape.vocab_size,
+        runtime=RUNTIME[choice.engine] + BESIDE[choice.engine] + _tables(shape, choice),
     )
+
+
+def _tables(shape: Shape, choice: Choice) -> int:
+    """What libraries hold for each entry of the vocabulary."""
+    more = INT8_BYTES if choice.quant == "int8" else 0
+    return shape.vocab_size * (TABLE_BYTES[choice.engine] + more)
 
 
 def largest_window(shape: Shape, choice: Choice, users: int, memory: int) -> int:

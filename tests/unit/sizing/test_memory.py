@@ -9,8 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from leafstream.engines.checkpoint import checkpoint
+from leafstream.errors import SetupError
+from leafstream.models.fetch import cache_folder
 from leafstream.models.shape import read_shape
-from leafstream.sizing import Choice, Quant, Use, estimate
+from leafstream.planning import CHOICES
+from leafstream.sizing import Choice, Use, estimate
 
 WINDOW, USERS = 512, 2
 MEASURE = """
@@ -29,10 +33,8 @@ async def opened():
         from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
         return await LlamaCppEngine.open(path, LlamaCppOptions(context_window=window, slots=users))
     from leafstream.engines.transformers import TransformersEngine, TransformersOptions
-    from leafstream.engines.weights import WeightOptions
-    options = TransformersOptions(
-        context_window=window, slots=users, weights=WeightOptions(quant=kind)
-    )
+    from leafstream.engines.trial import KINDS
+    options = TransformersOptions(context_window=window, slots=users, weights=KINDS[kind])
     return await TransformersEngine.open(path, options)
 
 async def main():
@@ -78,12 +80,21 @@ def test_the_plan_of_a_gguf_is_right_within_a_tenth(model_path: Path) -> None:
 @pytest.mark.timeout(320)
 @pytest.mark.skipif(sys.platform != "linux", reason="a process's memory is read from /proc")
 @pytest.mark.e2e
-@pytest.mark.parametrize("quant", ["none", "int8", "nf4"])
+@pytest.mark.parametrize("kind", ["fp32", "bf16", "int8", "nf4", "fp4", "nf4-double"])
+@pytest.mark.parametrize("model", ["smollm2-135m", "gemma3-270m"])
 def test_the_plan_for_transformers_is_right_within_a_tenth(
-    model_folder: Path, quant: Quant
+    transformers_extra: None, model: str, kind: str
 ) -> None:
-    choice = Choice("transformers", quant=quant)
-    planned = estimate(read_shape(model_folder), choice, Use(WINDOW, USERS))
-    total, weights = measured(model_folder, quant)
-    assert planned.total == pytest.approx(total, rel=0.1)
+    folder = _folder(model)
+    planned = estimate(read_shape(folder), CHOICES[kind], Use(WINDOW, USERS))
+    total, weights = measured(folder, kind)
     assert planned.weights == pytest.approx(weights, rel=0.1)
+    assert planned.total == pytest.approx(total, rel=0.1)
+
+
+def _folder(model: str) -> Path:
+    """A known model for transformers; one that is not to be had is no reason to fail."""
+    try:
+        return checkpoint(model, cache_folder())
+    except SetupError as error:
+        pytest.skip(f"{model} is not to be had: {error.message}")

@@ -63,6 +63,22 @@ def test_a_missing_extra_is_named_with_how_to_install_it(module: str) -> None:
     assert module in told
 
 
+def test_quantized_weights_without_bitsandbytes_name_it_before_anything_is_loaded(
+    tiny_folder: Path,
+) -> None:
+    code = (
+        "import sys; sys.modules['bitsandbytes'] = None\n"
+        "from pathlib import Path\n"
+        "from leafstream.engines.weights import WeightOptions, load\n"
+        "from leafstream.errors import SetupError\n"
+        "from leafstream.sizing import Use\n"
+        f"try: load(Path({str(tiny_folder)!r}), WeightOptions(quant='nf4'), Use(64))\n"
+        "except SetupError as error: print(error.message)"
+    )
+    told = run_python(code)
+    assert "LEAFSTREAM_QUANT needs bitsandbytes: pip install 'leafstream[transformers]'" in told
+
+
 @pytest.fixture
 def enormous(tmp_path: Path) -> Path:
     """A model of 2 TB whose weights are a hole in a file."""
