@@ -10,12 +10,13 @@ import logging
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 import uvicorn
 
 from leafstream.app import LeafstreamApp
 from leafstream.engine_choice import open_engine
+from leafstream.engines.base import Engine
 from leafstream.errors import SetupError
 from leafstream.faces.callers import is_loopback
 from leafstream.log.choice import open_storage
@@ -203,20 +204,27 @@ async def open_app(
     settings: Settings, served: Served, progress: Progress | None = None
 ) -> LeafstreamApp:
     """Everything an app needs, opened and checked. Raises SetupError."""
-    store = await Conversations.open(settings.database)
-    try:
+    async with AsyncExitStack() as undoing:
+        # A model is loaded in a thread, and the databases are opened meanwhile.
+        loading = asyncio.ensure_future(open_engine(settings, progress))
+        undoing.push_async_callback(_give_up, loading)
+        store = await Conversations.open(settings.database)
+        undoing.push_async_callback(store.close)
         if settings.retention_days is not None:
             await store.forget(settings.retention_days)
         storage = await open_storage(settings.answers)
-        try:
-            engine = await open_engine(settings, progress)
-        except BaseException:
-            await storage.close()
-            raise
-    except BaseException:
-        await store.close()
-        raise
+        undoing.push_async_callback(storage.close)
+        engine = await loading
+        undoing.pop_all()
     return LeafstreamApp(settings, engine, served, store, storage)
+
+
+async def _give_up(loading: asyncio.Future[Engine]) -> None:
+    """Close an engine that is not needed; what it failed with is told by who awaited it."""
+    loading.cancel()
+    await asyncio.wait({loading})
+    if not loading.cancelled() and loading.exception() is None:
+        await loading.result().close()
 
 
 def check_exposure(settings: Settings) -> None:

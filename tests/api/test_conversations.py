@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from leafstream.events import Finished, Started
 from leafstream.keys import add_key
 from leafstream.store.conversations import Conversations
 from leafstream.store.database import open_engine
-from leafstream.store.tables import metadata
+from leafstream.store.tables import REVISION, metadata
 from tests.house import STREAM, House, house
 from tests.postgresql import postgres_server
 
@@ -188,8 +190,12 @@ async def test_the_migrations_make_the_tables_that_the_code_speaks_of(database: 
         differences = await connection.run_sync(
             lambda sync: compare_metadata(MigrationContext.configure(sync), metadata)
         )
+        last = await connection.run_sync(
+            lambda sync: MigrationContext.configure(sync).get_current_revision()
+        )
     await engine.dispose()
     assert differences == []
+    assert last == REVISION
 
 
 async def test_a_conversation_goes_on_with_its_own_assistant_and_with_no_other(
@@ -235,3 +241,27 @@ async def test_a_busy_conversation_of_somebody_else_is_not_found_either(tmp_path
         ):
             refused = await served.http.post("/v1/answers", json=body, headers=keys[1])
     assert refused.status_code == 404
+
+
+OPEN = """
+import asyncio, sys
+from leafstream.store.conversations import Conversations
+
+async def main():
+    store = await Conversations.open(sys.argv[1])
+    await store.close()
+
+asyncio.run(main())
+print("alembic" in sys.modules)
+"""
+
+
+def test_a_start_whose_tables_are_there_waits_for_no_migrations(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'test.db'}"
+    starts = [
+        subprocess.run(
+            [sys.executable, "-c", OPEN, url], capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert starts == ["True\n", "False\n"]

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from alembic import command
-from alembic.config import Config
-from sqlalchemy import Connection, event, text
+from sqlalchemy import Connection, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from leafstream.errors import SetupError, StoreUnavailable
+from leafstream.store.tables import REVISION
 
 logger = logging.getLogger("leafstream.store")
 
@@ -37,9 +36,12 @@ async def open_engine(given: str) -> AsyncEngine:
     if url.get_backend_name() == "sqlite":
         event.listen(engine.sync_engine, "connect", _pragmas)
     try:
-        with _alone(url):
-            async with engine.begin() as connection:
-                await connection.run_sync(_migrate)
+        async with engine.connect() as connection:
+            is_current = await connection.run_sync(_is_current)
+        if not is_current:
+            with _alone(url):
+                async with engine.begin() as connection:
+                    await connection.run_sync(_migrate)
     except (SQLAlchemyError, OSError) as error:
         await engine.dispose()
         raise _unusable(url, error) from None
@@ -97,7 +99,17 @@ def _pragmas(connection: Any, _: object) -> None:
     cursor.close()
 
 
+def _is_current(connection: Connection) -> bool:
+    if not inspect(connection).has_table("alembic_version"):
+        return False
+    return bool(connection.scalar(text("SELECT version_num FROM alembic_version")) == REVISION)
+
+
 def _migrate(connection: Connection) -> None:
+    # Imported where there is something to migrate: it takes a tenth of a start.
+    from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
+
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('leafstream'))"))
     config = Config()

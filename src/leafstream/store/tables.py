@@ -15,6 +15,9 @@ from sqlalchemy import (
     Text,
 )
 
+REVISION = "0004"
+"""The last migration; a database that has it is as the tables below say."""
+
 metadata = MetaData()
 
 conversations = Table(
