@@ -84,6 +84,19 @@ async def test_a_phone_shows_all_of_it(tmp_path: Path, browser: Browser) -> None
         await expect(menu).to_be_focused()
 
 
+async def test_an_answer_is_in_view_while_it_fills_in(tmp_path: Path, browser: Browser) -> None:
+    async with home(tmp_path, slow()) as served, tab(browser, viewport=PHONE) as page:
+        await opened(page, served)
+        await ask(page)
+        await expect(page.locator(".cards > li").first).to_be_in_viewport()
+        await expect(page.get_by_role("button", name="Stop")).to_be_in_viewport()
+        await page.goto(f"{served.url}/#/chat")
+        await page.get_by_label("Write a message").fill("Hello")
+        await page.keyboard.press("Enter")
+        await until(page, "complete")
+        await expect(page.get_by_role("button", name="Copy", exact=True).last).to_be_in_viewport()
+
+
 async def test_a_page_whose_style_sheets_do_not_come_is_still_a_page(
     tmp_path: Path, browser: Browser
 ) -> None:

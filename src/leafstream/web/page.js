@@ -272,11 +272,14 @@ class Page {
   async #follow(turn, answer, question) {
     this.#turn = turn;
     const place = { assistant: this.#assistant?.name ?? "", conversation: this.#conversation };
-    turn.element.scrollIntoView({ block: "nearest", behavior: "auto" });
-    const refused = await turn.follow(answer, (event) => {
+    const following = turn.follow(answer, (event) => {
       if (event.kind === "started" || event.kind === "queued") this.#began(answer.id, place, question);
       this.#keepInView(turn);
     });
+    // By now it is drawn, with the ghosts of what is to come: all of it is to be seen while it fills in.
+    turn.element.scrollIntoView({ block: this.#form?.isChat ? "nearest" : "start" });
+    const refused = await following;
+    this.#keepInView(turn);
     if (answer.end) forThisTab.drop(`${answer.id}.read`);
     if (place.conversation && answer.end) forThisTab.drop(place.conversation);
     if (place.conversation && !refused) await this.#side.refresh();

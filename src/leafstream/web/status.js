@@ -14,7 +14,9 @@ export class Status {
   #figures = el("p", { class: "figures" });
   #notes = el("ul", { class: "notes" });
   #meter = el("div", { class: "meter", "aria-hidden": "true" });
-  #plan = el("p", { class: "plan", hidden: true });
+  #budget = el("span");
+  #cached = el("span");
+  #plan = el("p", { class: "plan", hidden: true }, this.#budget, " ", this.#cached);
   /** @type {Plan | null} */
   #planned = null;
   #begun = Date.now();
@@ -99,7 +101,7 @@ export class Status {
   #started({ plan, sources = [] }) {
     this.#planned = plan;
     this.#plan.hidden = this.#meter.hidden = false;
-    saying(this.#plan, "plan", {
+    saying(this.#budget, "plan", {
       prompt: plan.prompt_tokens,
       room: plan.max_tokens,
       window: plan.context_window,
@@ -144,7 +146,7 @@ export class Status {
       this.note(/** @type {any} */ (`why_${finish}`), { max: this.#planned?.max_tokens ?? 0 });
     if (cut.length) this.note("cut_fields", { fields: inWords(cut, say("whole_answer")) });
     if (missing.length) this.note("missing_fields", { fields: inWords(missing, say("whole_answer")) });
-    if (usage.cached_tokens) this.note("plan_cached", { cached: usage.cached_tokens });
+    if (usage.cached_tokens) saying(this.#cached, "plan_cached", { cached: usage.cached_tokens });
   }
 
   /** @param {string} reason */
