@@ -1,6 +1,7 @@
 """Delivery: typed tokens/s through the whole server, from a scripted engine to the socket.
 
     python -m bench.delivery
+    python -m bench.delivery delays
 
 The server is one process pinned to one core; the client that reads it is on another. Beside it, in
 turn, two servers that play the same tokens: what the chatbot did that leafstream replaces
@@ -192,6 +193,13 @@ async def rows(repeats: int = REPEATS) -> list[Row]:
         return [*await speeds(folder, repeats), *await delays(folder)]
 
 
+async def only_delays() -> list[Row]:
+    """Without the other servers, which need not be installed."""
+    pinned()
+    with tempfile.TemporaryDirectory() as name:
+        return await delays(Path(name))
+
+
 if __name__ == "__main__":
-    for made in uvloop.run(rows()):
+    for made in uvloop.run(only_delays() if "delays" in sys.argv else rows()):
         print(made)

@@ -12,8 +12,9 @@ from leafstream.ask import Ask
 from leafstream.errors import Fenced, LogUnavailable
 from leafstream.events import TextAppended
 from leafstream.log import Log
-from leafstream.log.records import Opening
+from leafstream.log.records import Opening, Record, encode_record
 from leafstream.log.sqlite import SqliteStorage
+from leafstream.log.storage import Write
 
 
 async def test_answers_that_begin_together_are_all_kept_in_few_transactions(
@@ -75,3 +76,21 @@ async def test_an_event_that_cannot_be_written_down_ends_its_own_answer_and_no_o
     assert [event.kind for event in record.events] == ["failed"]
     assert len(await again.records("ans_1")) == 2
     await again.close()
+
+
+async def test_records_move_to_the_file_while_answers_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "answers.db"
+    storage = await SqliteStorage.open(path)
+    await storage.create(Opening("ans_long", Ask(()), 0.0))
+    empty = path.stat().st_size
+    body = encode_record(Record(1, [TextAppended("", "word " * 100)], []))
+    async with asyncio.timeout(10):
+        last = 0
+        while path.stat().st_size < empty + 100_000:
+            lasts = range(last + 1, last + 101)
+            await storage.write([Write("ans_long", 1, each, False, body) for each in lasts])
+            last += 100
+    await storage.sync()
+    assert last < 20_000  # long before a commit would have to do it
+    assert len(await storage.records("ans_long")) == last
+    await storage.close()

@@ -7,6 +7,10 @@ durable (`commits.py`), and nobody reads from anywhere else: the client that sta
 reads it as one that comes back does, here or in another process. A reader that is behind gets
 adjacent texts of one path as one event, which bears the last number it holds, so a slow reader
 costs fewer events and never holds anybody up.
+
+A machine that loses its power may lose the newest text of answers that had not ended. Whoever goes
+on with one may write something else then, under numbers that a reader has seen: a reader that is
+ahead of the storage gets the value anew, once there is a number that it has not seen.
 """
 
 from __future__ import annotations
@@ -16,10 +20,11 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 
+from leafstream.decoder.value import fold
 from leafstream.errors import Conflict, LogUnavailable, NotFound
-from leafstream.events import Event, is_terminal
+from leafstream.events import Event, ValueSet, is_terminal
 from leafstream.log.commits import RETRY_SECONDS, Claim, Commits
-from leafstream.log.records import Batch, Opening, Record, merged
+from leafstream.log.records import Batch, Entry, Opening, Record, merged
 from leafstream.log.storage import Head, Retention, Storage
 from leafstream.log.tail import Tail, Tails
 from leafstream.piece import Piece
@@ -136,9 +141,11 @@ class Log:
         tail = await self._tail(answer)
         tail.readers += 1
         try:
+            is_ahead = after > tail.last and after > (await self._head(answer)).last
             while True:
                 if after < tail.last:
-                    batch = tail.since(after)
+                    batch = await self._anew(answer) if is_ahead else tail.since(after)
+                    is_ahead = False
                     if batch is None:
                         batch = await self._stored(answer, after)
                     after = batch[-1].number
@@ -178,6 +185,13 @@ class Log:
         if not events:
             raise NotFound(f"there is no answer {answer!r}, or it is kept no longer", param="id")
         return merged(after + 1, events)
+
+    async def _anew(self, answer: str) -> Batch:
+        """The whole value as one event, and the end where there is one."""
+        events = await self.events(answer)
+        entries = [Entry(len(events), events[-1])] if is_terminal(events[-1]) else []
+        told = ValueSet("", fold(events))
+        return Batch([Entry(len(events) - len(entries), told), *entries])
 
     async def opening(self, answer: str) -> Opening:
         """Raises NotFound."""
