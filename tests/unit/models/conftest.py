@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from leafstream.errors import SetupError
 from leafstream.models import download
 from leafstream.models.catalog import HuggingFaceFile, Known, Wheel, Wheels
+from leafstream.models.fetch import resolve
 
 from .web import Page, Web
 from .writer import Gguf
@@ -111,3 +113,16 @@ def web(monkeypatch: pytest.MonkeyPatch) -> Iterator[Web]:
 @pytest.fixture
 def cache(tmp_path: Path) -> Path:
     return tmp_path / "models"
+
+
+HF_SPEC = "hf:maker/tiny-gguf/tiny.gguf"
+
+
+def left_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def refusal(wanted: str | Known, cache: Path, *, offline: bool = False) -> str:
+    with pytest.raises(SetupError) as caught:
+        resolve(wanted, cache=cache, offline=offline)
+    return caught.value.message
