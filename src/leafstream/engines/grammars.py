@@ -1,6 +1,6 @@
-"""The grammars of one engine: made in two threads, however many ask, and kept by schema.
+"""The grammars of one engine: made in two threads, however many ask, and kept by the schema's text.
 
-What callers send is compiled here. The work of each is bounded (see `grammar.py`), and so is how
+An answer that is to land softly has a schema of its own, whose text is often that of others. What callers send is compiled here. The work of each is bounded (see `grammar.py`), and so is how
 much of it runs at once; the loop goes on, as llguidance lets go of Python's lock.
 """
 
@@ -11,6 +11,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final, TypeVar
+
+import msgspec
 
 from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
 from leafstream.errors import UnsupportedSchema
@@ -26,17 +28,18 @@ class Grammars:
     """Starts its threads when they are first needed."""
 
     def __init__(self) -> None:
-        self._kept: dict[Schema, Grammar] = {}
+        self._kept: dict[bytes, Grammar] = {}
         self._threads = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="grammar")
 
     async def whole(self, schema: Schema) -> Grammar:
         """The grammar of a whole answer. Raises UnsupportedSchema where it would be too large."""
-        grammar = self._kept.get(schema)
+        text = msgspec.json.encode(schema.source)
+        grammar = self._kept.get(text)
         if grammar is None:
             grammar = await self.run(partial(compile_grammar, schema))
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
-            self._kept[schema] = grammar
+            self._kept[text] = grammar
         if grammar.is_too_large:
             raise UnsupportedSchema(
                 "the schema is too large for a grammar; declare fewer members, branches of "
