@@ -83,6 +83,6 @@ async def test_closing_a_stream_that_rests_ends_its_thread(executor: ThreadPoolE
             time.sleep(0.001)
         is_over.set()
 
-    async with aclosing(stream(executor, call, rest=60.0)) as items:
+    async with aclosing(stream(executor, call, rest=1.0)) as items:
         assert [await anext(items) for _ in range(EAGER + 1)] == [1] * (EAGER + 1)
     assert is_over.is_set()
