@@ -1,7 +1,8 @@
 """The grammars of one engine: made in two threads, however many ask, and kept by the schema's text.
 
-An answer that is to land softly has a schema of its own, whose text is often that of others. What callers send is compiled here. The work of each is bounded (see `grammar.py`), and so is how
-much of it runs at once; the loop goes on, as llguidance lets go of Python's lock.
+An answer that is to land softly has a schema of its own, whose text is often that of others. What
+callers send is compiled here. The work of each is bounded (see `grammar.py`), and so is how much of
+it runs at once; the loop goes on, as llguidance lets go of Python's lock.
 """
 
 from __future__ import annotations
