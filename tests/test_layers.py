@@ -27,6 +27,7 @@ LAYERS = [
         "invalid",
         "lines",
         "stderr",
+        "port",
     ],
     [
         "prompt",
@@ -44,7 +45,7 @@ LAYERS = [
     ["draft", "answer", "explain"],
     ["log", "store", "meter", "metrics", "tracing"],
     ["slots", "writer", "runs", "rounds"],
-    ["faces", "served", "reload", "app", "server", "workers", "checks"],
+    ["faces", "served", "reload", "app", "server", "start", "workers", "checks"],
     [
         "client",
         "reporting",

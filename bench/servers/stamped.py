@@ -25,8 +25,9 @@ from leafstream.app import LeafstreamApp
 from leafstream.engines.base import Chunk, Generation
 from leafstream.engines.scripted import Play, ScriptedEngine
 from leafstream.log.choice import open_storage
+from leafstream.port import bound_socket
 from leafstream.served import Served
-from leafstream.server import Server, bound_socket, spare_collector
+from leafstream.server import Server, spare_collector
 from leafstream.settings import read_settings
 from leafstream.store.conversations import Conversations
 

@@ -15,7 +15,7 @@ from leafstream import __version__
 from leafstream.engines.base import Engine
 from leafstream.faces import conversations, failures, native, page
 from leafstream.faces.access import Access
-from leafstream.faces.callers import Callers, is_loopback
+from leafstream.faces.callers import Callers
 from leafstream.faces.openai import routes as openai
 from leafstream.faces.parts import Parts
 from leafstream.keys import Keys
@@ -23,6 +23,7 @@ from leafstream.log import WatchedLog
 from leafstream.log.storage import Storage
 from leafstream.meter import AnswerRecords, Meters
 from leafstream.metrics import CONTENT_TYPE, Load, Metrics
+from leafstream.port import is_loopback
 from leafstream.rounds import Rounds
 from leafstream.runs import Runs
 from leafstream.served import Served

@@ -8,13 +8,18 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import msgspec
-from fastapi import APIRouter
 
 from leafstream.assistant import Assistant
 from leafstream.errors import LeafstreamError, SetupError
-from leafstream.faces.parts import Face, Parts
+from leafstream.faces.face import Face
+
+if TYPE_CHECKING:
+    from fastapi import APIRouter
+
+    from leafstream.faces.parts import Parts
 
 BUNDLED = ("default", "leafresh")
 

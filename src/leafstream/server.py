@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import gc
-import ipaddress
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
 
 import uvicorn
 
 from leafstream.app import LeafstreamApp
-from leafstream.engine_choice import open_engine
 from leafstream.engines.base import Engine
 from leafstream.errors import SetupError
-from leafstream.faces.callers import is_loopback
 from leafstream.log.choice import open_storage
-from leafstream.models.fetch import Progress
 from leafstream.notify import notify, notify_ready
+from leafstream.port import PARENT, bound_socket, is_worker, url_of
 from leafstream.reload import Reload
 from leafstream.served import Served
 from leafstream.settings import Settings
@@ -29,10 +25,6 @@ from leafstream.stopping import END_SECONDS, end_process_after
 from leafstream.store.conversations import Conversations
 
 logger = logging.getLogger("leafstream.server")
-
-LISTEN_FD = "LEAFSTREAM_LISTEN_FD"
-PARENT = "LEAFSTREAM_PARENT"
-"""The process id that holds a worker's socket."""
 
 LOOK_SECONDS = 1.0
 
@@ -77,52 +69,26 @@ def _what_runs(app: LeafstreamApp) -> str:
     return f"{answers} {seconds:g} s to end"
 
 
-def run(
-    settings: Settings,
-    served: Served,
-    progress: Progress | None = None,
-    reload: Reload | None = None,
-) -> None:
-    """Serve until a signal, on the fastest loop there is. Raises SetupError."""
-    with asyncio.Runner(loop_factory=_new_loop()) as runner:
-        runner.run(serve(settings, served, progress, reload))
-
-
-def _new_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415
-    except ImportError:  # Windows has none
-        return None
-    return uvloop.new_event_loop
-
-
 async def serve(
+    listener: socket.socket,
     settings: Settings,
     served: Served,
-    progress: Progress | None = None,
+    loading: asyncio.Future[Engine],
     reload: Reload | None = None,
 ) -> None:
     """Serve until a signal. Raises SetupError before the port opens where it cannot."""
-    check_exposure(settings)
-    with _listener(settings) as listener:
-        app = await open_app(settings, served, progress)
-        spare_collector()
-        url = url_of(listener)
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
-        server = Server(config, url, ", ".join(served.assistants))
-        async with reload or nullcontext(), _ending_with_parent(server):
-            await server.serve([listener])
-
-
-def is_worker() -> bool:
-    """Whether this process was started by another that holds the socket (workers.py)."""
-    return LISTEN_FD in os.environ
+    app = await open_app(settings, served, loading)
+    spare_collector()
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=5,
+    )
+    server = Server(config, url_of(listener), ", ".join(served.assistants))
+    async with reload or nullcontext(), _ending_with_parent(server):
+        await server.serve([listener])
 
 
 @asynccontextmanager
@@ -146,20 +112,6 @@ async def _end_without(parent: int, server: Server) -> None:
             break
     logger.warning("the process that started this worker is gone; it drains and ends")
     server.should_exit = True
-
-
-def _listener(settings: Settings) -> socket.socket:
-    """The socket to serve: one's own, or that of the process whose worker this is."""
-    shared = os.environ.get(LISTEN_FD)
-    if shared is None:
-        return bound_socket(settings.host, settings.port)
-    return socket.socket(fileno=int(shared))
-
-
-def url_of(listener: socket.socket) -> str:
-    """Where a bound socket can be reached."""
-    host, port = listener.getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def spare_collector() -> None:
@@ -201,12 +153,14 @@ class Listening:
 
 
 async def open_app(
-    settings: Settings, served: Served, progress: Progress | None = None
+    settings: Settings, served: Served, loading: asyncio.Future[Engine]
 ) -> LeafstreamApp:
-    """Everything an app needs, opened and checked. Raises SetupError."""
+    """Everything an app needs, opened and checked, over an engine that is being opened.
+
+    Raises SetupError.
+    """
     async with AsyncExitStack() as undoing:
         # A model is loaded in a thread, and the databases are opened meanwhile.
-        loading = asyncio.ensure_future(open_engine(settings, progress))
         undoing.push_async_callback(_give_up, loading)
         store = await Conversations.open(settings.database)
         undoing.push_async_callback(store.close)
@@ -225,45 +179,3 @@ async def _give_up(loading: asyncio.Future[Engine]) -> None:
     await asyncio.wait({loading})
     if not loading.cancelled() and loading.exception() is None:
         await loading.result().close()
-
-
-def check_exposure(settings: Settings) -> None:
-    """Raises SetupError where everybody on a network could ask without a key."""
-    if settings.keys_file is None and not settings.open and not is_loopback(settings.host):
-        raise SetupError(
-            f"listening on {settings.host} without keys would serve everybody who reaches it; make "
-            "a key with 'leafstream keys add NAME' and set LEAFSTREAM_KEYS_FILE, or set "
-            "LEAFSTREAM_OPEN=true if that is meant"
-        )
-
-
-def bound_socket(host: str, port: int) -> socket.socket:
-    """A socket that holds the port, not listening yet. Raises SetupError."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-        _check_free(listener)
-    except OSError as error:
-        listener.close()
-        raise SetupError(_bind_message(host, port, error)) from None
-    return listener
-
-
-def _check_free(listener: socket.socket) -> None:
-    # SO_REUSEADDR lets two sockets bind as long as neither listens: so look who listens.
-    host, port = listener.getsockname()[:2]
-    target = "127.0.0.1" if ipaddress.ip_address(host).is_unspecified else host
-    with socket.socket(listener.family, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1)
-        if listener.family == socket.AF_INET and probe.connect_ex((target, port)) == 0:
-            raise OSError(errno.EADDRINUSE, "in use")
-
-
-def _bind_message(host: str, port: int, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
-        return f"port {port} is in use on {host}; stop what listens there or set LEAFSTREAM_PORT"
-    if error.errno == errno.EACCES:
-        return f"port {port} needs rights this user lacks; set LEAFSTREAM_PORT above 1023"
-    return f"cannot listen on {host}:{port}: {error.strerror or error}; set LEAFSTREAM_HOST"

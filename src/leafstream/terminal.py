@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -129,6 +130,7 @@ async def connected(options: Options) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def _embedded(options: Options) -> AsyncIterator[Client]:
+    from leafstream.engine_choice import open_engine  # noqa: PLC0415
     from leafstream.reporting import download_bar  # noqa: PLC0415
     from leafstream.served import read_served  # noqa: PLC0415
     from leafstream.server import Listening, open_app  # noqa: PLC0415
@@ -137,7 +139,8 @@ async def _embedded(options: Options) -> AsyncIterator[Client]:
     served = read_served(options.file)
     settings = read_settings()
     with download_bar() as progress:
-        app = await open_app(settings, served, progress)
+        loading = asyncio.ensure_future(open_engine(settings, progress))
+        app = await open_app(settings, served, loading)
     async with Listening(app) as url, Client(url) as client:
         yield client
 

@@ -27,7 +27,7 @@ from leafstream.engine_process import KEY
 from leafstream.errors import SetupError
 from leafstream.models.fetch import Progress, cache_folder, resolve
 from leafstream.notify import Notices, notify, notify_ready
-from leafstream.server import LISTEN_FD, PARENT, bound_socket, check_exposure, url_of
+from leafstream.port import LISTEN_FD, PARENT, bound_socket, check_exposure, url_of
 from leafstream.settings import Settings
 from leafstream.stopping import ENGINE_SECONDS, KILL_SECONDS
 

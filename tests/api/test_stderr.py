@@ -35,7 +35,7 @@ SERVED = """
 import ctypes
 from fastapi import APIRouter
 from leafstream import Assistant
-from leafstream.faces.parts import Face
+from leafstream.faces.face import Face
 
 chat = Assistant(instructions="Be brief.")
 router = APIRouter()

@@ -16,8 +16,9 @@ from leafstream.app import LeafstreamApp
 from leafstream.engines.base import Chunk, Generation
 from leafstream.engines.scripted import ScriptedEngine
 from leafstream.log.choice import open_storage
+from leafstream.port import bound_socket, url_of
 from leafstream.served import Served
-from leafstream.server import Server, bound_socket, url_of
+from leafstream.server import Server
 from leafstream.settings import read_settings
 from leafstream.store.conversations import Conversations
 from tests.house import ASSISTANTS

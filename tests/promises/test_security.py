@@ -13,8 +13,8 @@ from leafstream.engines.scripted import Play, ScriptedEngine
 from leafstream.errors import SetupError
 from leafstream.faces.parts import Parts
 from leafstream.keys import add_key, remove_key
+from leafstream.port import check_exposure
 from leafstream.served import Served
-from leafstream.server import check_exposure
 from leafstream.settings import Settings
 from tests.house import ASK_PAIR, ASSISTANTS, STREAM, House, house
 

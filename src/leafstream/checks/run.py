@@ -30,6 +30,9 @@ CHECKS = (
     Check("traces", service.traces, fatal=True),
 )
 
+# The start opens the conversations itself, beside the load of the model, and says the same of them.
+BEFORE_LOADING = tuple(check for check in CHECKS if check.look is not service.database)
+
 
 def look_at_all(target: Target) -> Iterator[tuple[Check, Finding]]:
     """Every check with what it found, as soon as it did."""
@@ -44,8 +47,8 @@ def look(check: Check, target: Target) -> Finding:
         return Finding("problem", error.message)
 
 
-def refuse_fatal(target: Target) -> None:
+def refuse_fatal(target: Target, checks: tuple[Check, ...] = CHECKS) -> None:
     """Raises SetupError with the first problem that keeps a server from starting."""
-    for check in CHECKS:
+    for check in checks:
         if check.fatal and (found := look(check, target)).level == "problem":
             raise SetupError(found.sentence)

@@ -28,10 +28,9 @@ from leafstream.models.cache import check_space, megabytes, place
 from leafstream.models.catalog import Known
 from leafstream.models.fetch import cache_folder, is_here, parse_spec
 from leafstream.models.gguf import Header, read_header
+from leafstream.port import bound_socket, check_exposure
 from leafstream.served import Served, read_served
-from leafstream.server import bound_socket, check_exposure
 from leafstream.settings import Settings, shown
-from leafstream.store.database import probe
 from leafstream.tracing import check_installed
 
 
@@ -222,6 +221,8 @@ def callers(target: Target) -> Finding:
 
 def database(target: Target) -> Finding:
     """Whether conversations can be kept."""
+    from leafstream.store.database import probe  # noqa: PLC0415 -- not before a model loads: start.py
+
     return ok(asyncio.run(probe(target.settings.database)))
 
 

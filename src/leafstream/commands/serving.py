@@ -39,13 +39,14 @@ def serve(
     workers: WORKERS = 1,
 ) -> None:
     """Serve assistants over HTTP and SSE."""
-    from leafstream.checks import Target, refuse_fatal  # noqa: PLC0415
+    from leafstream.checks import BEFORE_LOADING, CHECKS, Target, refuse_fatal  # noqa: PLC0415
     from leafstream.engine_choice import loads_model  # noqa: PLC0415
+    from leafstream.port import is_worker  # noqa: PLC0415
     from leafstream.reload import reloadable  # noqa: PLC0415
     from leafstream.reporting import download_bar, set_up_logging  # noqa: PLC0415
     from leafstream.served import read_served  # noqa: PLC0415
-    from leafstream.server import is_worker, run  # noqa: PLC0415
     from leafstream.settings import adopt_variables, read_settings  # noqa: PLC0415
+    from leafstream.start import run  # noqa: PLC0415
     from leafstream.stderr import recorded  # noqa: PLC0415
 
     settings = read_settings(config, host=host, port=port, model=model)
@@ -53,7 +54,8 @@ def serve(
     set_up_logging(settings)
     served = read_served(source)
     if not is_worker():  # then its parent looked, and holds the port
-        refuse_fatal(Target(settings, source, served))
+        checks = CHECKS if workers > 1 else BEFORE_LOADING
+        refuse_fatal(Target(settings, source, served), checks)
     watched = reloadable(source, served) if reload else None
     if workers > 1:
         _serve_with(workers, settings, source, config)

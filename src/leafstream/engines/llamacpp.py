@@ -118,9 +118,9 @@ class LlamaCppEngine:
         folder = Path(tempfile.mkdtemp(prefix="leafstream-"))
         try:
             address = Address(str(folder / "llama.sock"))
-            server = await asyncio.to_thread(load_server, path, header, address, options)
-            pieces, _ = await asyncio.gather(
-                asyncio.to_thread(read_pieces, path), asyncio.to_thread(warm_up, server, path)
+            server, pieces = await asyncio.gather(
+                asyncio.to_thread(_warm_server, path, header, address, options),
+                asyncio.to_thread(read_pieces, path),
             )
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -260,6 +260,13 @@ def window_of(header: Header, options: LlamaCppOptions) -> int:
 def template_of(header: Header, options: LlamaCppOptions) -> ChatTemplate:
     source = options.chat_template or header.chat_template or CHATML
     return ChatTemplate(source, bos=header.bos_token or "", eos=header.eos_token or "")
+
+
+def _warm_server(path: Path, header: Header, address: Address, options: LlamaCppOptions) -> Any:
+    # One piece: nobody can give up between the two, where closing the server would hang.
+    server = load_server(path, header, address, options)
+    warm_up(server, path)
+    return server
 
 
 def load_server(path: Path, header: Header, address: Address, options: LlamaCppOptions) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from urllib.parse import urlsplit
 
@@ -10,6 +9,7 @@ from fastapi import Request
 
 from leafstream.errors import Forbidden, RateLimited, Unauthorized
 from leafstream.keys import Key, Keys, Scope
+from leafstream.port import is_loopback
 
 PUBLIC = frozenset(
     ("/", "/client.js", "/healthz", "/readyz", "/openapi.json", "/docs", "/docs/oauth2-redirect")
@@ -100,12 +100,3 @@ class _Bucket:
 def _given(request: Request) -> str:
     kind, _, text = request.headers.get("authorization", "").partition(" ")
     return text.strip() if kind.lower() == "bearer" else request.headers.get("x-api-key", "")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an address, or a Host header, is of this machine itself."""
-    name = host if host.count(":") > 1 and host[0] != "[" else urlsplit(f"//{host}").hostname or ""
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return name == "localhost" or name.endswith(".localhost")

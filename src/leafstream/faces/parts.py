@@ -1,13 +1,13 @@
-"""What every face is built over, and how an app brings a face of its own."""
+"""What every face is built over."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 
 import msgspec
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from leafstream.assistant import Assistant
 from leafstream.engines.base import Engine
@@ -92,16 +92,6 @@ class Parts(msgspec.Struct, frozen=True):
 async def _gone(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
-
-
-class Face(msgspec.Struct, frozen=True):
-    """Routes that an app brings with its assistants: a module-level value of its file.
-
-    Where keys are on, they are asked for everywhere but below the paths that are `public`.
-    """
-
-    router: Callable[[Parts], APIRouter]
-    public: tuple[str, ...] = ()
 
 
 def owner(request: Request) -> str:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
-from leafstream.server import bound_socket
+from leafstream.port import bound_socket
 
 
 class Relay:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from leafstream.apps.leafresh.face import router
 from leafstream.apps.leafresh.question import leafresh
-from leafstream.faces.parts import Face
+from leafstream.faces.face import Face
 
 __all__ = ["face", "leafresh"]
 
