@@ -137,3 +137,27 @@ def test_an_assistants_file_that_cannot_be_served_is_told(
     code, error = start(tmp_path, file)
     assert code == 2
     assert says in error
+
+
+def test_a_database_that_cannot_be_used_is_told_while_the_model_loads(
+    tmp_path: Path, model_path: Path
+) -> None:
+    file = write(tmp_path / "leafstream.db", b"this is no database" * 100)
+    code, error = start(
+        tmp_path,
+        LEAFSTREAM_MODEL=str(model_path),
+        LEAFSTREAM_DATABASE_URL=f"sqlite:///{file}",
+        LEAFSTREAM_PORT="0",
+    )
+    assert code == 2, error
+    assert error.count("leafstream: ") == 1, error
+    assert file in error
+
+
+def test_what_the_load_of_the_model_does_not_need_is_imported_beside_it() -> None:
+    before = "import sys, leafstream.cli, leafstream.checks, leafstream.start, leafstream.reporting"
+    told = "from leafstream.served import read_served; read_served(); print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{before}; {told}"], capture_output=True, text=True, check=True
+    )
+    assert not {"fastapi", "sqlalchemy", "uvicorn"} & set(done.stdout.split())
