@@ -48,12 +48,7 @@ class LeafstreamApp(FastAPI):
         storage: Storage,
     ) -> None:
         keys = Keys(settings.keys_file)
-        callers = Callers(
-            keys,
-            settings.origins,
-            local=is_loopback(settings.host) and not settings.open,
-            public=served.public,
-        )
+        callers = _callers(settings, keys, served)
         super().__init__(
             title="leafstream",
             version=__version__,
@@ -61,16 +56,6 @@ class LeafstreamApp(FastAPI):
             dependencies=[Depends(callers.admit)],
         )
         self.engine = engine
-        limits = Limits(
-            queue=settings.queue,
-            share=settings.share,
-            shares=keys.share,
-            grace=settings.grace_seconds,
-            first_token=settings.first_token_seconds,
-            total=settings.total_seconds,
-            patience=settings.engine_patience_seconds,
-            takeover=settings.takeover_seconds,
-        )
         self.settings = settings
         self.store = store
         self.metrics = Metrics(__version__, engine.model, self._load)
@@ -78,16 +63,10 @@ class LeafstreamApp(FastAPI):
         self.traces = traces = _traces(settings, engine)
         meter = Meters(self.metrics, records, *([traces] if traces else []))
         self.log = log = WatchedLog(storage, meter, settings.log_patience_seconds)
-        self.runs = Runs(engine, log, served.assistants, store, limits)
+        self.runs = Runs(engine, log, served.assistants, store, _limits(settings, keys))
         failures.install(self)
         if settings.origins:
-            self.add_middleware(
-                CORSMiddleware,
-                allow_origins=settings.origins,
-                allow_methods=["GET", "POST", "PATCH", "DELETE"],
-                allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "Idempotency-Key"],
-                expose_headers=["Leafstream-Answer", "Retry-After"],
-            )
+            self._let_sites_in(settings.origins)
         self.add_middleware(Access, meter=meter)
         parts = Parts(settings, served.assistants, engine, self.runs, log, store)
         for router in (native.router, conversations.router, openai.router, *served.routers):
@@ -96,6 +75,15 @@ class LeafstreamApp(FastAPI):
         self._health()
         if settings.metrics:
             self._show_metrics()
+
+    def _let_sites_in(self, origins: tuple[str, ...]) -> None:
+        self.add_middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "Idempotency-Key"],
+            expose_headers=["Leafstream-Answer", "Retry-After"],
+        )
 
     def _load(self) -> Load:
         return Load(
@@ -142,6 +130,28 @@ class LeafstreamApp(FastAPI):
             return "stopping", "this server is stopping"
         outage = self.engine.outage
         return ("engine_unavailable", outage) if outage else ("ready", "")
+
+
+def _callers(settings: Settings, keys: Keys, served: Served) -> Callers:
+    return Callers(
+        keys,
+        settings.origins,
+        local=is_loopback(settings.host) and not settings.open,
+        public=served.public,
+    )
+
+
+def _limits(settings: Settings, keys: Keys) -> Limits:
+    return Limits(
+        queue=settings.queue,
+        share=settings.share,
+        shares=keys.share,
+        grace=settings.grace_seconds,
+        first_token=settings.first_token_seconds,
+        total=settings.total_seconds,
+        patience=settings.engine_patience_seconds,
+        takeover=settings.takeover_seconds,
+    )
 
 
 def _traces(settings: Settings, engine: Engine) -> Traces | None:

@@ -30,8 +30,14 @@ class Rename(BaseModel):
 
 
 def router(parts: Parts) -> APIRouter:
-    conversations, assistants, settings = parts.store, parts.assistants, parts.settings
     routes = APIRouter(prefix="/v1/conversations", tags=["conversations"])
+    _all(routes, parts)
+    _one(routes, parts)
+    return routes
+
+
+def _all(routes: APIRouter, parts: Parts) -> None:
+    conversations, assistants, settings = parts.store, parts.assistants, parts.settings
 
     @routes.post("", status_code=201, openapi_extra=documented(NewConversation))
     async def create(request: Request) -> Response:
@@ -52,6 +58,10 @@ def router(parts: Parts) -> APIRouter:
         return answer_json(
             {"data": await conversations.recent(limit, before, owner=owner(request))}
         )
+
+
+def _one(routes: APIRouter, parts: Parts) -> None:
+    conversations, settings = parts.store, parts.settings
 
     @routes.get("/{conversation}")
     async def read(request: Request, conversation: str) -> Response:
@@ -79,8 +89,6 @@ def router(parts: Parts) -> APIRouter:
         await conversations.read(conversation, owner=owner(request))
         await conversations.delete(conversation)
         return Response(status_code=204)
-
-    return routes
 
 
 async def _whole(conversations: Conversations, conversation: str, by: str) -> dict[str, Any]:
