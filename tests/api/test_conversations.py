@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -241,6 +243,20 @@ async def test_a_busy_conversation_of_somebody_else_is_not_found_either(tmp_path
         ):
             refused = await served.http.post("/v1/answers", json=body, headers=keys[1])
     assert refused.status_code == 404
+
+
+async def test_a_database_of_a_newer_version_is_left_alone_with_a_sentence_that_says_what_to_do(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "test.db"
+    store = await Conversations.open(f"sqlite:///{file}")
+    await store.close()
+    with closing(sqlite3.connect(file)) as newer, newer:
+        newer.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SetupError, match=r"newer leafstream.*9999.*start the newer version"):
+        await Conversations.open(f"sqlite:///{file}")
+    with closing(sqlite3.connect(file)) as kept:
+        assert kept.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
 
 
 OPEN = """

@@ -45,6 +45,9 @@ async def open_engine(given: str) -> AsyncEngine:
     except (SQLAlchemyError, OSError) as error:
         await engine.dispose()
         raise _unusable(url, error) from None
+    except SetupError:
+        await engine.dispose()
+        raise
     return engine
 
 
@@ -100,22 +103,43 @@ def _pragmas(connection: Any, _: object) -> None:
 
 
 def _is_current(connection: Connection) -> bool:
+    return _revision(connection) == REVISION
+
+
+def _revision(connection: Connection) -> str | None:
+    """Which tables are there; None where there are none of ours."""
     if not inspect(connection).has_table("alembic_version"):
-        return False
-    return bool(connection.scalar(text("SELECT version_num FROM alembic_version")) == REVISION)
+        return None
+    found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+    return None if found is None else str(found)
 
 
 def _migrate(connection: Connection) -> None:
     # Imported where there is something to migrate: it takes a tenth of a start.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('leafstream'))"))
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     config.attributes["connection"] = connection
+    known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
+    _check_age(connection, known)
     command.upgrade(config, "head")
+
+
+def _check_age(connection: Connection, known: set[str]) -> None:
+    """Raises SetupError for tables that only a newer version knows."""
+    found = _revision(connection)
+    if found is not None and found not in known:
+        shown = connection.engine.url.render_as_string(hide_password=True)
+        raise SetupError(
+            f"the database {shown} was made by a newer leafstream: its tables are of revision "
+            f"{found}, this one knows them up to {REVISION}; start the newer version, or set "
+            "LEAFSTREAM_DATABASE_URL to another database"
+        )
 
 
 async def probe(given: str) -> str:
