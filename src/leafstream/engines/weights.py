@@ -40,8 +40,9 @@ RECURRENT = ("linear", "conv", "mamba", "recurrent", "hybrid")
 
 
 class WeightOptions(msgspec.Struct, frozen=True):
-    """`compute_dtype` is what 4-bit weights are widened to for each product. `memory` bounds, in
-    bytes, what weights may take where the rest is offloaded; None: what is free.
+    """`compute_dtype` is what 4-bit weights are widened to for each product; "auto": the weights'
+    own type, or bf16 where this CPU is faster with it. `memory` bounds, in bytes, what weights may
+    take where the rest is offloaded; None: what is free.
     """
 
     dtype: DType = "auto"
@@ -96,6 +97,8 @@ def load(path: Path, options: WeightOptions, use: Use, piece: int = 128) -> Weig
         tokenizer = _tokenizer(path)
     _check_layers(model.config, path)
     model.eval()
+    if options.compute_dtype in ("fp16", "fp32"):
+        _leave_unpacked(model)
     if options.quant != "none" and options.offload == "none":
         _let_go_of_file(model)
     return Weights(model, tokenizer, shape, _input_device(model, device))
@@ -250,6 +253,17 @@ def _let_go_of_file(model: Any) -> None:
     for tensor in [*model.parameters(), *model.buffers()]:
         if tensor.is_floating_point() and tensor.device.type == "cpu":
             tensor.data = tensor.data.clone()
+
+
+def _leave_unpacked(model: Any) -> None:
+    """Keep bitsandbytes from its kernel for CPUs with AVX512-BF16, which multiplies in bf16 only,
+    whatever type its layers were given.
+    """
+    from bitsandbytes.nn import Linear4bit  # noqa: PLC0415
+
+    for module in model.modules():
+        if isinstance(module, Linear4bit):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _torch_dtype(name: str) -> Any:

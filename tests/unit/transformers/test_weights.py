@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from leafstream.engines.trial import KINDS
 from leafstream.engines.weights import WeightOptions
 from leafstream.messages import Message
 from leafstream.settings import Settings
+from leafstream.sizing import DType, Quant
 from tests.unit.transformers.conftest import Open
 from tests.unit.transformers.test_generation import asking, ids, run
 
@@ -33,6 +35,24 @@ async def test_fewer_bits_take_less_memory(tiny: Open) -> None:
         sizes.append(engine._batch._model.get_memory_footprint())
     assert sizes == sorted(sizes, reverse=True)
     assert sizes[0] > sizes[-1]
+
+
+@pytest.mark.parametrize("quant", ["nf4", "fp4"])
+async def test_products_of_4_bit_weights_are_made_in_the_type_that_is_asked_for(
+    tiny: Open, quant: Quant
+) -> None:
+    import torch  # noqa: PLC0415
+
+    logits: dict[str, Any] = {}
+    asked: tuple[DType, ...] = ("fp32", "fp16", "bf16")
+    for compute in asked:
+        engine = await tiny(WeightOptions("fp32", quant, compute_dtype=compute))
+        with torch.inference_mode():
+            logits[compute] = engine._batch._model(torch.tensor([[3, 4, 5]])).logits
+    exact = logits["fp32"]
+    fp16, bf16 = (float((logits[name] - exact).norm() / exact.norm()) for name in asked[1:])
+    # It is the same model, whose products keep 11 bits, or 8.
+    assert 1e-5 < fp16 < bf16 / 3 < 0.05
 
 
 async def test_weights_on_disk_write_what_weights_in_memory_write(
