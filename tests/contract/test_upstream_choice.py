@@ -11,9 +11,7 @@ import pytest
 
 from leafstream.engines.base import Generation
 from leafstream.engines.upstream import Timeouts
-from leafstream.errors import (
-    EngineUnavailable,
-)
+from leafstream.errors import EngineMisconfigured, EngineUnavailable
 from leafstream.sampling import Sampling
 from tests.contract.upstreams import JSON, TURN, asked, collect, opened, said, until
 from tests.llama_server import KEY, llama_server
@@ -116,3 +114,20 @@ async def test_an_upstream_whose_key_is_wrong_is_left_for_one_whose_key_is_right
         refusing.answers[CHAT] = [GOOD]  # its operator has mended it
         await until(lambda: not engine.standings[0].out, seconds=5.0)
         await engine.close()
+
+
+async def test_of_several_upstreams_a_client_is_told_the_place_and_the_log_the_url(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    wrong = [GOOD, Answer(status=401, kind=JSON)]
+    first, second = RudeServer({CHAT: [*wrong]}), RudeServer({CHAT: [*wrong]})
+    async with serving(first), serving(second):
+        engine = await opened(first.url, second.url)
+        first.answers[CHAT] = second.answers[CHAT] = wrong[1:]
+        with pytest.raises(EngineMisconfigured) as raised:
+            await asked(engine)
+        await engine.close()
+    says = "refuses this server's key (401: no reason given)"
+    assert raised.value.message == f"upstream 1 of 2 {says}; upstream 2 of 2 {says}"
+    for url in (first.url, second.url):
+        assert f"upstream {url} is out: {url} {says}; set LEAFSTREAM_UPSTREAM_KEY" in caplog.text

@@ -7,14 +7,21 @@ import contextlib
 import socket
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from leafstream.engine_choice import open_engine
 from leafstream.engines.openai.connection import Client, target_of
-from leafstream.engines.openai.failures import UpstreamUnavailable
+from leafstream.engines.openai.failures import Source, UpstreamUnavailable, unavailable
+from leafstream.engines.upstream import UpstreamEngine
+from leafstream.errors import EngineUnavailable
+from leafstream.settings import Settings
+from tests.contract.upstreams import asked
+from tests.rude_server import rude_server
 
 BIG = 3 << 20
 
@@ -126,14 +133,47 @@ async def test_a_host_that_is_not_known_is_told() -> None:
         await got("http://no-such-host.invalid:1")
 
 
-async def test_a_host_that_does_not_take_the_connection_is_given_up() -> None:
-    with socket.socket() as full, contextlib.ExitStack() as waiting:
-        full.bind(("127.0.0.1", 0))
-        full.listen(0)
+@contextlib.contextmanager
+def full(port: int = 0) -> Iterator[int]:
+    """A port that listens and takes no connection."""
+    with socket.socket() as listening, contextlib.ExitStack() as waiting:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(("127.0.0.1", port))
+        listening.listen(0)
         for _ in range(3):  # what its queue holds; the next one gets no answer
             one = waiting.enter_context(socket.socket())
             one.setblocking(False)
-            one.connect_ex(full.getsockname())
-        port = full.getsockname()[1]
-        with pytest.raises(UpstreamUnavailable, match=r"no connection within 0\.2 s"):
-            await got(f"http://127.0.0.1:{port}", connect_seconds=0.2)
+            one.connect_ex(listening.getsockname())
+        yield listening.getsockname()[1]
+
+
+async def test_a_host_that_does_not_take_the_connection_is_given_up() -> None:
+    with full() as port, pytest.raises(UpstreamUnavailable, match=r"no connection within 0\.2 s"):
+        await got(f"http://127.0.0.1:{port}", connect_seconds=0.2)
+
+
+async def test_an_upstream_that_takes_no_connection_fails_within_the_seconds_that_are_set() -> None:
+    async with rude_server() as server:
+        settings = Settings(
+            _env_file=None,  # type: ignore[call-arg]
+            upstream=server.url,
+            upstream_connect_seconds=0.3,
+            engine_patience_seconds=0.1,
+            context_window=2048,
+        )
+        engine = await open_engine(settings)
+    assert isinstance(engine, UpstreamEngine)
+    with full(server.port):
+        begun = time.monotonic()
+        with pytest.raises(EngineUnavailable, match=r"the upstream: no connection within 0\.3 s"):
+            await asked(engine)
+        assert 0.3 <= time.monotonic() - begun < 1.5
+    await engine.close()
+
+
+def test_of_a_host_of_several_addresses_none_is_told() -> None:
+    tried = "[Errno 111] Connect call failed ('10.0.0.7', 80), [Errno 113] No route to host"
+    error = unavailable(Source("http://h"), OSError(f"Multiple exceptions: {tried}"))
+    assert error.message == "the upstream: it cannot be reached at any of its addresses"
+    one = unavailable(Source("http://h"), OSError(113, "Connect call failed ('10.0.0.7', 80)"))
+    assert one.message == "the upstream: No route to host"

@@ -54,7 +54,7 @@ STARTS: dict[str, tuple[dict[str, list[Answer]], dict[str, Any], str]] = {
         {},
         "it serves 1024; set LEAFSTREAM_CONTEXT_WINDOW",
     ),
-    "no chats": ({CHAT: [Answer(status=404, kind=JSON)]}, {}, "the upstream writes nothing"),
+    "no chats": ({CHAT: [Answer(status=404, kind=JSON)]}, {}, "writes nothing: the upstream does"),
 }
 
 
@@ -71,7 +71,7 @@ async def test_an_upstream_that_cannot_be_used_is_told_at_the_start(case: str) -
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("http://127.0.0.1:9", "nothing listens there; start the server or mend"),
+        ("http://127.0.0.1:9", "http://127.0.0.1:9: nothing listens there; start the server"),
         ("ftp://127.0.0.1", "is no http(s) URL"),
         ("http://user:word@127.0.0.1", "holds more than a host and a path"),
     ],

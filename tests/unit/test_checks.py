@@ -13,7 +13,7 @@ import pytest
 from leafstream.checks import CHECKS, Target, look_at_all, refuse_fatal, service
 from leafstream.checks.check import Finding
 from leafstream.checks.run import look
-from leafstream.engines import memory
+from leafstream.engines import device
 from leafstream.errors import SetupError
 from leafstream.settings import Settings
 from tests.house import house
@@ -145,17 +145,19 @@ def test_a_temp_folder_whose_path_is_too_long_for_a_socket_is_told(
 def test_a_containers_limit_counts_as_the_memory_there_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model_path: Path
 ) -> None:
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    before = memory.available_memory()
+    monkeypatch.setattr(device, "CGROUP", tmp_path)
+    before = device.free_memory()
     (tmp_path / "memory.max").write_text("268435456\n")
     (tmp_path / "memory.current").write_text("104857600\n")
     (tmp_path / "memory.stat").write_text("anon 1\ninactive_file 4096\nactive_file 4096\n")
-    assert memory.available_memory() == min(before, 268435456 - 104857600 + 8192)
+    assert device.free_memory() == min(before, 268435456 - 104857600 + 8192)
     found = told("memory", target(tmp_path, model=str(model_path)))
     assert found.level == "problem"
     assert "0.2 GiB are free; lower LEAFSTREAM_CONTEXT_WINDOW" in found.message
+    (tmp_path / "memory.max").write_text("1048576\n")
+    assert device.free_memory() == 0
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory.available_memory() > 268435456
+    assert device.free_memory() > 268435456
 
 
 def test_packages_that_are_too_old_or_missing_are_named(

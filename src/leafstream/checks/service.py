@@ -12,16 +12,17 @@ from leafstream.checks import folder
 from leafstream.checks.check import Finding, Target, ok, problem, warning
 from leafstream.engine_choice import DEFAULT_SLOTS, upstream_options
 from leafstream.engines.checkpoint import PREFIX
+from leafstream.engines.device import free_memory
 from leafstream.engines.grammar import compile_grammar
 from leafstream.engines.llamacpp import (
     LlamaCppOptions,
     template_of,
     window_of,
 )
-from leafstream.engines.memory import GIB, available_memory, check_memory
+from leafstream.engines.memory import GIB, check_memory
 from leafstream.engines.openai.probe import Found
 from leafstream.engines.upstream import look_at_each
-from leafstream.errors import LeafstreamError, SetupError
+from leafstream.errors import SetupError
 from leafstream.keys import read_keys
 from leafstream.log.choice import open_storage
 from leafstream.models.cache import check_space, megabytes, place
@@ -80,7 +81,7 @@ def upstreams(target: Target) -> Finding:
     if settings.upstream is None:
         return ok("none")
     found = asyncio.run(look_at_each(upstream_options(settings, settings.upstream)))
-    wrong = [said.message for said in found.values() if isinstance(said, LeafstreamError)]
+    wrong = [said.message for said in found.values() if isinstance(said, SetupError)]
     well = [
         f"{url} is {said.vendor.name} with {said.model}"
         for url, said in found.items()
@@ -166,7 +167,7 @@ def memory(target: Target) -> Finding:
         return folder.memory(target.settings)
     header = _header(target.settings)
     if header is None:
-        return ok(f"{available_memory() / GIB:.1f} GiB are free")
+        return ok(f"{free_memory() / GIB:.1f} GiB are free")
     options = _options(target.settings)
     return ok(check_memory(header, window_of(header, options), options.slots))
 

@@ -10,18 +10,39 @@ from pathlib import Path
 
 from leafstream.errors import SetupError
 
+CGROUP = Path("/sys/fs/cgroup")
 PROBE_BYTES = 256 << 20
 PROBE_ROUNDS = 5
 
 
 def free_memory() -> int:
-    """Bytes of main memory that a new process can have without swapping."""
+    """Bytes that this process may take without another one losing its own."""
+    machine = _meminfo().get("MemAvailable")
+    if machine is None:
+        machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    room = _cgroup_room()
+    return machine if room is None else min(machine, room)
+
+
+def _meminfo() -> dict[str, int]:
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
-        sizes = dict(line.split(":", 1) for line in lines)
-        return int(sizes["MemAvailable"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except OSError:
+        return {}
+    sizes = (line.split(":", 1) for line in lines)
+    return {name: int(size.split()[0]) * 1024 for name, size in sizes}
+
+
+def _cgroup_room() -> int | None:
+    """What a container's limit leaves, its page cache counted as free; None without a limit."""
+    try:
+        limit = int((CGROUP / "memory.max").read_text())
+        used = int((CGROUP / "memory.current").read_text())
+        rows = (line.split() for line in (CGROUP / "memory.stat").read_text().splitlines())
+        cache = sum(int(size) for name, size in rows if name in ("inactive_file", "active_file"))
+    except (OSError, ValueError):  # "max" is no number
+        return None
+    return max(0, limit - used + cache)
 
 
 def resident() -> int:

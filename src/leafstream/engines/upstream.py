@@ -22,7 +22,7 @@ import msgspec
 from leafstream.engines.base import CLOSED, Chunk, Generation, Prompt, Standing
 from leafstream.engines.grammars import Grammars
 from leafstream.engines.openai.bodies import Asked, Writer
-from leafstream.engines.openai.connection import Client, Reply, target_of
+from leafstream.engines.openai.connection import Client, Reply, Target, target_of
 from leafstream.engines.openai.controls import known_controls
 from leafstream.engines.openai.counting import Counter, Estimate, Server, TokenizerFile
 from leafstream.engines.openai.failures import Source, UpstreamUnavailable, status_error
@@ -33,7 +33,6 @@ from leafstream.errors import (
     EngineError,
     EngineMisconfigured,
     EngineRefused,
-    LeafstreamError,
     SetupError,
 )
 from leafstream.messages import Message, Messages
@@ -93,7 +92,7 @@ class UpstreamEngine:
     @classmethod
     async def open(cls, options: UpstreamOptions) -> UpstreamEngine:
         """Look at the upstreams. Raises SetupError with what to do where none can be used."""
-        upstreams = [Upstream(_client(url, options)) for url in options.urls]
+        upstreams = [Upstream(client) for client in _clients(options)]
         try:
             found = await _look(upstreams, options)
             engine = cls(found, upstreams, options)
@@ -157,7 +156,8 @@ class UpstreamEngine:
             last = [chunk async for chunk in self._attempts(self._smallest, None)][-1]
         except EngineError as error:
             said = error.sentence if isinstance(error, EngineMisconfigured) else error.message
-            raise SetupError(f"the upstream writes nothing: {said}") from None
+            places = ", ".join(self._options.urls)
+            raise SetupError(f"{places} writes nothing: {said}") from None
         if prompt.estimated and last.usage is not None:
             self._overhead = max(0, last.usage.prompt_tokens - prompt.num_tokens)
 
@@ -170,7 +170,8 @@ class UpstreamEngine:
                 trial = Server(counting, self._served, partial(call, upstream.client))
                 await trial.prompt((Message("user", "a"),))
             except EngineError as error:
-                logger.warning("the upstream does not count tokens: %s", error.message)
+                said = upstream.located(error.message)
+                logger.warning("the upstream does not count tokens: %s", said)
             else:
                 return Server(counting, self._served, self._call)
         return TokenizerFile(self._options.tokenizer) if self._options.tokenizer else Estimate()
@@ -265,7 +266,7 @@ class UpstreamEngine:
                     pause = 0.0
                 if begun or self._closing or time.monotonic() + pause > deadline:
                     raise
-                logger.info("%s; trying again in %.1f s", error.message, pause)
+                logger.info("%s; trying again in %.1f s", upstream.located(error.message), pause)
             else:
                 return
             await asyncio.sleep(pause)
@@ -308,7 +309,7 @@ class UpstreamEngine:
         what = "a web page" if "html" in kind else kind or "something without a type"
         shown = source.quoted(body, 120)
         raise UpstreamUnavailable(
-            f"{source.url} answers with {what} instead of a stream: {shown!r}"
+            f"{source.name} answers with {what} instead of a stream: {shown!r}"
         )
 
     async def _call(self, path: str, body: Any) -> Any:
@@ -333,23 +334,36 @@ class UpstreamEngine:
         await self._pool.close()
 
 
-def _client(url: str, options: UpstreamOptions) -> Client:
+def _clients(options: UpstreamOptions) -> list[Client]:
+    """Of several, each is known to clients by its place in LEAFSTREAM_UPSTREAM."""
+    targets = [_target(url) for url in options.urls]
+    total, key, seconds = len(targets), options.key, options.timeouts.connect
+    if total == 1:
+        return [Client(targets[0], key, seconds)]
+    return [
+        Client(target, key, seconds, f"upstream {place} of {total}")
+        for place, target in enumerate(targets, 1)
+    ]
+
+
+def _target(url: str) -> Target:
     try:
-        target = target_of(url)
+        return target_of(url)
     except ValueError as error:
         raise SetupError(
             f"LEAFSTREAM_UPSTREAM: {error}; give http://host:port or http://host:port/v1"
         ) from None
-    return Client(target, options.key, options.timeouts.connect)
 
 
-async def look_at_each(options: UpstreamOptions) -> dict[str, Found | LeafstreamError]:
+async def look_at_each(options: UpstreamOptions) -> dict[str, Found | SetupError]:
     """What is at each URL, or why it cannot be used. Raises SetupError for what is no URL."""
-    found: dict[str, Found | LeafstreamError] = {}
-    for client in [_client(url, options) for url in options.urls]:
+    found: dict[str, Found | SetupError] = {}
+    for client in _clients(options):
         try:
             found[client.target.url] = await Probe(client).look(options.model, options.vendor)
-        except (UpstreamUnavailable, SetupError) as error:
+        except UpstreamUnavailable as error:
+            found[client.target.url] = SetupError(client.source.located(error.message))
+        except SetupError as error:
             found[client.target.url] = error
         finally:
             client.close()
@@ -367,7 +381,7 @@ async def _look(upstreams: list[Upstream], options: UpstreamOptions) -> Found:
         except UpstreamUnavailable as error:
             down[upstream] = error
     if not found:
-        reasons = "; ".join(told.message for told in down.values())
+        reasons = "; ".join(up.located(told.message) for up, told in down.items())
         raise SetupError(f"{reasons}; start the server or mend LEAFSTREAM_UPSTREAM")
     for upstream, told in down.items():
         upstream.failed(told, at_once=True)

@@ -217,9 +217,9 @@ class _Connection(asyncio.Protocol):
 class Reply:
     """An answer whose body is still arriving."""
 
-    def __init__(self, connection: _Connection, url: str) -> None:
+    def __init__(self, connection: _Connection, source: Source) -> None:
         self._connection = connection
-        self._url = url
+        self._source = source
         self.status = connection.status
         self.headers = connection.headers
 
@@ -228,7 +228,7 @@ class Reply:
         try:  # not upstream_errors, which costs a microsecond where one is spent on each token
             return await self._connection.read(seconds, waiting)
         except FOREIGN as error:
-            raise unavailable(self._url, error) from None
+            raise unavailable(self._source, error) from None
 
     async def ended(self) -> None:
         """Wait a moment for the end of the body, so that the connection can be kept."""
@@ -244,16 +244,19 @@ class Reply:
         while piece := await self.read(seconds):
             data += piece
             if len(data) > _MAX_BODY:
-                raise UpstreamUnavailable(f"{self._url} sends more than {_MAX_BODY >> 20} MiB")
+                name, size = self._source.name, _MAX_BODY >> 20
+                raise UpstreamUnavailable(f"{name} sends more than {size} MiB")
         return bytes(data)
 
 
 class Client:
     """Requests to one target, over connections that are kept while they are fresh."""
 
-    def __init__(self, target: Target, key: str | None, connect_seconds: float) -> None:
+    def __init__(
+        self, target: Target, key: str | None, connect_seconds: float, name: str = "the upstream"
+    ) -> None:
         self._target = target
-        self.source = Source(target.url, key)
+        self.source = Source(target.url, key, name)
         self._connect_seconds = connect_seconds
         self._tls = ssl.create_default_context() if target.tls else None
         self._idle: list[_Connection] = []
@@ -278,11 +281,11 @@ class Client:
         `seconds` are for the status line. Raises UpstreamUnavailable.
         """
         head = self._head(self._target.path(path), body)
-        with upstream_errors(self._target.url):
+        with upstream_errors(self.source):
             connection = await self._sent(head + (body or b""), seconds)
         self._busy.add(connection)
         try:
-            yield Reply(connection, self._target.url)
+            yield Reply(connection, self.source)
         finally:
             self._busy.discard(connection)
             if connection.can_be_kept and not self._closed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 from collections.abc import Iterator
@@ -36,11 +37,20 @@ class UpstreamUnavailable(EngineUnavailable):
 
 
 class Source:
-    """Whose words an error quotes. The key that it was sent is never among them."""
+    """Whose words an error quotes. The key that it was sent is never among them.
 
-    def __init__(self, url: str, key: str | None = None) -> None:
+    Clients are told its `name`: where a server inside is found is nobody's business outside.
+    """
+
+    def __init__(self, url: str, key: str | None = None, name: str = "the upstream") -> None:
         self.url = url
+        self.name = name
         self._key = key
+
+    def located(self, message: str) -> str:
+        """A message that begins with its name, with the URL instead: for the operator."""
+        rest = message.removeprefix(self.name)
+        return message if rest == message else self.url + rest
 
     def quoted(self, said: str | bytes, most: int = _MAX_QUOTED) -> str:
         text = said if isinstance(said, str) else said.decode(errors="replace")
@@ -51,15 +61,15 @@ FOREIGN = (OSError, EOFError, httptools.HttpParserError)
 
 
 @contextmanager
-def upstream_errors(url: str) -> Iterator[None]:
+def upstream_errors(source: Source) -> Iterator[None]:
     """Foreign errors of the network as UpstreamUnavailable, with the reason in words."""
     try:
         yield
     except FOREIGN as error:
-        raise unavailable(url, error) from None
+        raise unavailable(source, error) from None
 
 
-def unavailable(url: str, error: Exception) -> UpstreamUnavailable:
+def unavailable(source: Source, error: Exception) -> UpstreamUnavailable:
     """One of the FOREIGN errors in our words."""
     match error:
         case ssl.SSLError():
@@ -73,10 +83,19 @@ def unavailable(url: str, error: Exception) -> UpstreamUnavailable:
         case httptools.HttpParserError():
             reason = f"what it sends is not HTTP: {error}"
         case OSError():
-            reason = error.strerror or str(error)
+            reason = _of_system(error)
         case _:
             reason = "it hung up in the middle of its answer"
-    return UpstreamUnavailable(f"{url}: {reason}")
+    return UpstreamUnavailable(f"{source.name}: {reason}")
+
+
+def _of_system(error: OSError) -> str:
+    """Without the addresses that asyncio writes into it."""
+    if error.errno is not None:
+        return os.strerror(error.errno)
+    if str(error).startswith("Multiple exceptions"):  # a host of several addresses
+        return "it cannot be reached at any of its addresses"
+    return str(error)
 
 
 class _Detail(msgspec.Struct, frozen=True):
@@ -125,8 +144,8 @@ def told_error(source: Source, told: Told) -> EngineError:
         return _error(source, told.code, told, {})
     sentence = source.quoted(told.sentence)
     if told.is_refusal:
-        return EngineRefused(f"{source.url} refuses the request: {sentence}")
-    return UpstreamUnavailable(f"{source.url} failed: {sentence}")
+        return EngineRefused(f"{source.name} refuses the request: {sentence}")
+    return UpstreamUnavailable(f"{source.name} failed: {sentence}")
 
 
 def status_error(source: Source, status: int, headers: dict[str, str], body: bytes) -> EngineError:
@@ -136,25 +155,25 @@ def status_error(source: Source, status: int, headers: dict[str, str], body: byt
 
 def _error(source: Source, status: int, told: Told, headers: dict[str, str]) -> EngineError:
     """By whom it is to be mended: the operator, the upstream in its time, or the client."""
-    url, sentence = source.url, source.quoted(told.sentence)
+    name, sentence = source.name, source.quoted(told.sentence)
     if told.wants_payment:
         status = 402
     if status in _OPERATORS:
         what, advice = _OPERATORS[status]
-        return EngineMisconfigured(f"{url} {what} ({status}: {sentence})", advice=advice)
+        return EngineMisconfigured(f"{name} {what} ({status}: {sentence})", advice=advice)
     if 300 <= status < 400:
         place = source.quoted(headers.get("location", "nowhere"))
-        advice = "set LEAFSTREAM_UPSTREAM to where the server is"
-        return EngineMisconfigured(f"{url} redirects to {place} ({status})", advice=advice)
+        advice = f"set LEAFSTREAM_UPSTREAM to where the server is, {place}"
+        return EngineMisconfigured(f"{name} redirects to another place ({status})", advice=advice)
     if status in (408, 425, 429) or (status >= 500 and status != 501):
         return UpstreamUnavailable(
-            f"{url} answers {status}: {sentence}",
+            f"{name} answers {status}: {sentence}",
             retry_after=_retry_after(headers),
             busy=status in (429, 529) or (status == 503 and "retry-after" in headers),
         )
     if status == 413:
-        return EngineRefused(f"{url} takes no request as long as this ({status}: {sentence})")
-    return EngineRefused(f"{url} refuses the request ({status}): {sentence}")
+        return EngineRefused(f"{name} takes no request as long as this ({status}: {sentence})")
+    return EngineRefused(f"{name} refuses the request ({status}): {sentence}")
 
 
 def _told(headers: dict[str, str], body: bytes) -> Told:

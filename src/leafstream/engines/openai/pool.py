@@ -40,6 +40,10 @@ class Upstream:
     def url(self) -> str:
         return self.client.target.url
 
+    def located(self, message: str) -> str:
+        """What an error of its says, with its URL: for the operator."""
+        return self.client.source.located(message)
+
     def standing(self) -> Standing:
         out = self.circuit.is_open
         return Standing(self.url, self.busy, out, self.circuit.reason if out else "")
@@ -57,7 +61,7 @@ class Upstream:
         wrong = isinstance(error, EngineMisconfigured)
         if self.circuit.failed(time.monotonic(), error.message, at_once=at_once or wrong):
             said = error.sentence if isinstance(error, EngineMisconfigured) else error.message
-            logger.warning("upstream %s is out: %s", self.url, said)
+            logger.warning("upstream %s is out: %s", self.url, self.located(said))
 
     @property
     def is_misconfigured(self) -> bool:
@@ -165,7 +169,8 @@ class Pool:
             with self.asking(upstream):
                 await self._trial(upstream)
         except EngineError as error:
-            logger.info("upstream %s is well but does not write: %s", upstream.url, error.message)
+            said = upstream.located(error.message)
+            logger.info("upstream %s is well but does not write: %s", upstream.url, said)
         else:
             upstream.succeeded()
             self._mended.set()

@@ -164,4 +164,4 @@ async def call(client: Client, path: str, body: Any, seconds: float = 60.0) -> A
     try:
         return msgspec.json.decode(data)
     except msgspec.MsgspecError:
-        raise UpstreamUnavailable(f"{client.target.url}: {path} answers with no JSON") from None
+        raise UpstreamUnavailable(f"{client.source.name}: {path} answers with no JSON") from None

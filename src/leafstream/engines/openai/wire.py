@@ -75,7 +75,7 @@ class Stream:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._url = source.url
+        self._name = source.name
         self._rest = b""
         self._lines: list[bytes] = []
         self._kind = b""
@@ -97,7 +97,7 @@ class Stream:
         lines = (self._rest + data).split(b"\n")
         self._rest = lines.pop()
         if len(self._rest) > _MAX_EVENT:
-            raise UpstreamUnavailable(f"{self._url} sends a line that does not end")
+            raise UpstreamUnavailable(f"{self._name} sends a line that does not end")
         for line in lines:
             if line.startswith(b"data:"):
                 self._lines.append(line[5:])
@@ -176,8 +176,8 @@ class Stream:
         if reason in _LENGTHS:
             return "length"
         if reason == "content_filter":
-            raise EngineRefused(f"{self._url}: the upstream's content filter ended the answer")
-        raise UpstreamUnavailable(f"{self._url} ended the answer for the reason {reason!r}")
+            raise EngineRefused(f"{self._name}'s content filter ended the answer")
+        raise UpstreamUnavailable(f"{self._name} ended the answer for the reason {reason!r}")
 
     def end(self) -> Chunk:
         """The last chunk, with what the count of tokens was short of the upstream's own.
@@ -185,7 +185,7 @@ class Stream:
         Raises EngineUnavailable for a stream that ended before its finish reason.
         """
         if self._finish is None:
-            raise UpstreamUnavailable(f"{self._url} ended its stream before the answer's end")
+            raise UpstreamUnavailable(f"{self._name} ended its stream before the answer's end")
         told = self._usage.completion_tokens if self._usage else 0
         short = max(self._fresh, told - self._num_tokens)
         cached = self._usage.cached_tokens if self._usage else 0
@@ -195,11 +195,11 @@ class Stream:
         try:
             return told_error(self._source, msgspec.json.decode(data, type=Told))
         except msgspec.MsgspecError:
-            return UpstreamUnavailable(f"{self._url} failed: {self._source.quoted(data)}")
+            return UpstreamUnavailable(f"{self._name} failed: {self._source.quoted(data)}")
 
     def _strange(self, data: bytes) -> EngineError:
         shown = self._source.quoted(data, 80)
-        return UpstreamUnavailable(f"{self._url} sends what is no event stream: {shown!r}")
+        return UpstreamUnavailable(f"{self._name} sends what is no event stream: {shown!r}")
 
 
 def _usage(usage: _Usage) -> Usage:
