@@ -20,7 +20,7 @@ from leafstream.errors import NotFound, SetupError
 from leafstream.events import Finished, Started
 from leafstream.keys import add_key
 from leafstream.store.conversations import Conversations
-from leafstream.store.database import open_engine
+from leafstream.store.database import open_engine, probe
 from leafstream.store.tables import REVISION, metadata
 from tests.house import STREAM, House, house
 from tests.postgresql import postgres_server
@@ -255,6 +255,8 @@ async def test_a_database_of_a_newer_version_is_left_alone_with_a_sentence_that_
         newer.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(SetupError, match=r"newer leafstream.*9999.*start the newer version"):
         await Conversations.open(f"sqlite:///{file}")
+    with pytest.raises(SetupError, match=r"newer leafstream.*9999"):
+        await probe(f"sqlite:///{file}")  # as `leafstream doctor` does
     with closing(sqlite3.connect(file)) as kept:
         assert kept.execute("SELECT version_num FROM alembic_version").fetchall() == [("9999",)]
 

@@ -8,12 +8,12 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from sqlalchemy import Connection, event, inspect, text
+from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -25,6 +25,7 @@ logger = logging.getLogger("leafstream.store")
 
 _DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg"}
 _DRIVERS["postgres"] = _DRIVERS["postgresql"]
+_MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 async def open_engine(given: str) -> AsyncEngine:
@@ -118,27 +119,27 @@ def _migrate(connection: Connection) -> None:
     # Imported where there is something to migrate: it takes a tenth of a start.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
-    from alembic.script import ScriptDirectory  # noqa: PLC0415
 
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('leafstream'))"))
+    _check_age(connection, connection.engine.url)
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(_MIGRATIONS))
     config.attributes["connection"] = connection
-    known = {each.revision for each in ScriptDirectory.from_config(config).walk_revisions()}
-    _check_age(connection, known)
     command.upgrade(config, "head")
 
 
-def _check_age(connection: Connection, known: set[str]) -> None:
+def _check_age(connection: Connection, url: URL) -> None:
     """Raises SetupError for tables that only a newer version knows."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
     found = _revision(connection)
+    known = {each.revision for each in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
     if found is not None and found not in known:
-        shown = connection.engine.url.render_as_string(hide_password=True)
         raise SetupError(
-            f"the database {shown} was made by a newer leafstream: its tables are of revision "
-            f"{found}, this one knows them up to {REVISION}; start the newer version, or set "
-            "LEAFSTREAM_DATABASE_URL to another database"
+            f"the database {url.render_as_string(hide_password=True)} was made by a newer "
+            f"leafstream: its tables are of revision {found}, this one knows them up to "
+            f"{REVISION}; start the newer version, or set LEAFSTREAM_DATABASE_URL to another one"
         )
 
 
@@ -149,10 +150,11 @@ async def probe(given: str) -> str:
     """
     url = _url(given)
     if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
-        return _probe_file(Path(url.database or ""))
+        return _probe_file(url, Path(url.database or ""))
     engine = create_async_engine(url)
     try:
         async with engine.connect() as connection:
+            await connection.run_sync(_check_age, url)
             found = await connection.exec_driver_sql("SELECT version()")
             return str(found.scalar()).split(" on ")[0]
     except (SQLAlchemyError, OSError) as error:
@@ -161,17 +163,19 @@ async def probe(given: str) -> str:
         await engine.dispose()
 
 
-def _probe_file(path: Path) -> str:
+def _probe_file(url: URL, path: Path) -> str:
     if not path.exists():
         parent = next(folder for folder in path.parents if folder.exists())
         if not os.access(parent, os.W_OK):
             raise SetupError(f"{parent} is not writable; set LEAFSTREAM_DATABASE_URL")
         return f"{path}, which the first start makes"
+    there = f"file:{quote(str(path))}?mode=rw"
+    engine = create_engine("sqlite://", creator=lambda: sqlite3.connect(there, uri=True))
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=rw", uri=True)) as opened:
-            opened.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.Error as error:
-        raise SetupError(
-            f"the database {path} cannot be used: {error}; check LEAFSTREAM_DATABASE_URL"
-        ) from None
+        with engine.connect() as connection:
+            _check_age(connection, url)
+    except SQLAlchemyError as error:
+        raise _unusable(url, error) from None
+    finally:
+        engine.dispose()
     return str(path)
