@@ -239,7 +239,7 @@ async def test_after_the_first_token_nothing_is_tried_again_and_the_text_so_far_
 )
 async def test_before_the_first_token_an_upstream_is_asked_again(first: Answer) -> None:
     async with rude_server(first, GOOD) as server:
-        engine = await opened(server.url)
+        engine = await opened(server.url, timeouts=msgspec.structs.replace(QUICK, patience=2.0))
         assert said(await asked(engine)) == "Good day"
         await engine.close()
         assert server.num_asked(CHAT) == 3
