@@ -39,7 +39,7 @@ def packages() -> None:
 
 async def run(script: str, tmp_path: Path) -> dict[str, Any]:
     """What a script of this folder prints of a server that writes PAIR_TEXT."""
-    async with house(tmp_path, ScriptedEngine(PAIR_TEXT, Play(delay=0.005))) as served:
+    async with house(tmp_path, ScriptedEngine(PAIR_TEXT, Play(delay=0.03))) as served:
         process = await asyncio.create_subprocess_exec(
             "node",
             str(HERE / script),
