@@ -135,7 +135,7 @@ def repeat(parse: Callable[[str], Any], text: str) -> None:
 def cost(job: Callable[[], object], chunks: list[str]) -> float:
     """Microseconds a token."""
     long = len(chunks) > 10_000
-    return best(job, seconds=0.0 if long else 0.3, least=3 if long else 5) / len(chunks) * 1e6
+    return best(job, seconds=0.0 if long else 0.3, least=1 if long else 5) / len(chunks) * 1e6
 
 
 def mode_rows(
