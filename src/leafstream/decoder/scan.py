@@ -14,11 +14,12 @@ from leafstream.decoder.machine import NUMBER_TEXT, number
 from leafstream.decoder.strings import REPLACEMENT, unescape
 from leafstream.pointer import Json
 
+# No group is possessive: before Python 3.11.5 one may stop within what does not match.
 token = re.compile(
     r"""[ \t\n\r]*+(?:
       "([^"\\\x00-\x1f]*+)"
-    | ("(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+")
-    | (-?(?:0|[1-9][0-9]*+)(\.[0-9]++)?+([eE][-+]?[0-9]++)?+)
+    | ("(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")
+    | (-?(?:0|[1-9][0-9]*+)(\.[0-9]++)?([eE][-+]?[0-9]++)?)
     | ([\[\]{},:])
     | (true|false|null)
     )""",

@@ -207,6 +207,7 @@ def test_the_name_of_a_host_never_holds_a_password() -> None:
 # --- other processes
 
 PROGRAM = """
+import signal
 import sys
 from pathlib import Path
 from leafstream.models.fetch import resolve
@@ -215,6 +216,8 @@ from tests.unit.models.conftest import HUB_ONLY, INDEX_ONLY
 def tell(what, done, total):
     print(what, done, flush=True)
 
+# A shell that runs the tests in the background has its children ignore it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 known = {"hub": HUB_ONLY, "index": INDEX_ONLY}[sys.argv[1]]
 print("resolved", resolve(known, cache=Path(sys.argv[2]), progress=tell), flush=True)
 """
