@@ -52,9 +52,16 @@ SMALL = {
     "num_key_value_heads": 3,
     "max_position_embeddings": 8192,
 }
-GPU_PLAN = Plan(tokens=128, prompt_tokens=128, batches=(1, 8, 32), ttft_tokens=(512, 4096))
+GPU_PLAN = Plan(
+    tokens=128, prompt_tokens=128, batches=(1, 8, 32), ttft_tokens=(512, 4096), temperature=1.0
+)
 CPU_PLAN = Plan(
-    tokens=16, prompt_tokens=32, batches=(1, 8, 32), ttft_tokens=(512,), perplexity_tokens=32
+    tokens=16,
+    prompt_tokens=32,
+    batches=(1, 8, 32),
+    ttft_tokens=(512,),
+    perplexity_tokens=32,
+    temperature=1.0,
 )
 COPIED_BYTES = 1 << 30
 

@@ -44,7 +44,8 @@ FIRST_TOKEN = 100
 
 class Plan(msgspec.Struct, frozen=True):
     """What a trial does: `tokens` are written for each rate, after a prompt of `prompt_tokens`;
-    the time to the first token is taken after prompts of `ttft_tokens`.
+    the time to the first token is taken after prompts of `ttft_tokens`. A model of random weights
+    wants a `temperature`: greedily it may write half a character again and again, and no text.
     """
 
     tokens: int = 64
@@ -52,6 +53,7 @@ class Plan(msgspec.Struct, frozen=True):
     batches: tuple[int, ...] = (1, 8)
     ttft_tokens: tuple[int, ...] = (128,)
     perplexity_tokens: int = 1024
+    temperature: float = 0.0
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -130,7 +132,10 @@ async def _rates(
         for batch in plan.batches:
             # The first writes a token for each of the others that is read: so many more are needed.
             count = plan.tokens + batch
-            asked = (_written(engine, prompt, count, 10 + number) for number in range(batch))
+            asked = (
+                _written(engine, prompt, count, 10 + number, plan.temperature)
+                for number in range(batch)
+            )
             rates[str(batch)] = round(rate(await asyncio.gather(*asked)), 1)
         return waits, rates
     finally:
@@ -160,11 +165,16 @@ async def _prompt(engine: TransformersEngine, num_tokens: int) -> Prompt:
 
 
 async def _written(
-    engine: TransformersEngine, prompt: Prompt, num_tokens: int, number: int
+    engine: TransformersEngine,
+    prompt: Prompt,
+    num_tokens: int,
+    number: int,
+    temperature: float = 0.0,
 ) -> list[float]:
     """When each token came; `number` makes the prompt one not read before."""
     ids = (FIRST_TOKEN + number, *prompt.tokens[1:])
-    asked = Generation(Prompt(prompt.messages, len(ids), ids), num_tokens, Sampling(temperature=0))
+    sampling = Sampling(temperature=temperature, seed=number)
+    asked = Generation(Prompt(prompt.messages, len(ids), ids), num_tokens, sampling)
     times = []
     async with aclosing(engine.generate(asked)) as chunks:
         async for chunk in chunks:
