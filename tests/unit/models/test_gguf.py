@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from leafstream.errors import SetupError
 from leafstream.models.catalog import DEFAULT
-from leafstream.models.gguf import Header, read_header, read_pieces
+from leafstream.models.gguf import Header, read_header
 
 from .writer import (
     BYTE,
@@ -388,17 +388,3 @@ def test_the_default_model_is_what_the_catalog_says() -> None:
     assert (header.bos_token, header.eos_token) == ("<|im_start|>", "<|im_end|>")
     assert {"<|im_start|>", "<|im_end|>", "<|endoftext|>"} <= set(header.control_tokens)
     assert header.num_parameters == 134_515_008
-
-
-def test_the_pieces_of_a_byte_level_vocabulary_are_its_whole_texts(path: Path) -> None:
-    tokens = ["Ġthe", "Ċ", "Ã©", "Ã", "íķľ", "the"]
-    keys = {
-        **llama_keys(),
-        "tokenizer.ggml.tokens": strings(tokens),
-        "tokenizer.ggml.token_type": numbers([1] * 6),
-    }
-    path.write_bytes(Gguf(keys).bytes())
-    assert read_pieces(path) == {" the": 0, "\n": 1, "é": 2, "한": 4, "the": 5}
-    keys["tokenizer.ggml.model"] = string("llama")
-    path.write_bytes(Gguf(keys).bytes())
-    assert read_pieces(path) == {}
