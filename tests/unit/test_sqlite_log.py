@@ -94,3 +94,11 @@ async def test_records_move_to_the_file_while_answers_are_written(tmp_path: Path
     assert last < 20_000  # long before a commit would have to do it
     assert len(await storage.records("ans_long")) == last
     await storage.close()
+
+
+async def test_a_log_that_is_closed_says_so_and_does_not_let_wait(tmp_path: Path) -> None:
+    storage = await SqliteStorage.open(tmp_path / "answers.db")
+    await storage.close()
+    async with asyncio.timeout(5):
+        with pytest.raises(LogUnavailable, match="is closed"):
+            await storage.records("ans_1")

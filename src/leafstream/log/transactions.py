@@ -47,6 +47,7 @@ class Transactions:
 
     def __init__(self, path: Path) -> None:
         self._db = connected(path)
+        self._is_closed = False
         self._waiting: SimpleQueue[_Task[Any] | None] = SimpleQueue()
         self._thread = Thread(target=self._work_always, name="log", daemon=True)
         self._thread.start()
@@ -65,6 +66,8 @@ class Transactions:
         return next(iter(await self.rows(query, *values)), None)
 
     async def _done(self, work: Callable[[sqlite3.Connection], T], *, in_transaction: bool) -> T:
+        if self._is_closed:  # nobody would do it
+            raise LogUnavailable("the log of answers is closed")
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.put(_Task(work, done, in_transaction))
         return await done
@@ -115,6 +118,7 @@ class Transactions:
         return results
 
     async def close(self) -> None:
+        self._is_closed = True
         self._waiting.put(None)
         await asyncio.to_thread(self._thread.join)
 
