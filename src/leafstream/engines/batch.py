@@ -16,7 +16,7 @@ import msgspec
 import torch
 
 from leafstream.engines.base import CLOSED, Chunk
-from leafstream.engines.rows import Kept, Rows, length
+from leafstream.engines.rows import Kept, Rows, cache_name, length
 from leafstream.engines.sampler import Sampler
 from leafstream.engines.spelling import Spelled, Spelling
 from leafstream.engines.thread import Mailbox
@@ -78,6 +78,7 @@ class Batch:
 
     def __init__(self, model: Any, device: Any, limits: Limits) -> None:
         self._model = model
+        self._cache_name = cache_name(model)
         self._device = device
         self._limits = limits
         self._lock = threading.Lock()
@@ -178,13 +179,17 @@ class Batch:
             self._shrink()
         at = length(sequence.cache)
         end = min(at + self._limits.piece, len(sequence.ids))
-        logits: torch.Tensor = self._model(
+        return self._logits(
+            sequence.cache,
             input_ids=torch.tensor([sequence.ids[at:end]], device=self._device),
             position_ids=torch.arange(at, end, device=self._device)[None],
             attention_mask=torch.ones(1, end, dtype=torch.long, device=self._device),
-            past_key_values=sequence.cache,
             logits_to_keep=1,
-        ).logits[:, -1]
+        )
+
+    def _logits(self, cache: Any, **inputs: Any) -> torch.Tensor:
+        """What the model says after the last token of each row, [rows, vocabulary]."""
+        logits: torch.Tensor = self._model(**inputs, **{self._cache_name: cache}).logits[:, -1]
         return logits
 
     def _write(self) -> None:
@@ -193,7 +198,7 @@ class Batch:
             return
         sequences = list(self._written)
         tokens = [sequence.ids[-1] for sequence in sequences]
-        logits = self._model(**self._rows.inputs(tokens, self._device)).logits[:, -1]
+        logits = self._logits(self._rows.cache, **self._rows.inputs(tokens, self._device))
         self._rows.grow()
         self._choose(sequences, logits)
 

@@ -6,6 +6,7 @@ with the free places on the left, where the attention mask hides them.
 
 from __future__ import annotations
 
+import inspect
 from collections import OrderedDict
 from typing import Any
 
@@ -53,6 +54,11 @@ def _grown(old: torch.Tensor, new: torch.Tensor, width: int) -> torch.Tensor:
     if old.numel():
         room[..., : old.shape[-2], :] = old
     return room
+
+
+def cache_name(model: Any) -> str:
+    """The parameter that takes keys and values: transformers 5.24 renamed it in its own models."""
+    return "cache" if "cache" in inspect.signature(model.forward).parameters else "past_key_values"
 
 
 def empty() -> Any:
@@ -110,14 +116,13 @@ class Rows:
         return taken
 
     def inputs(self, tokens: list[int], device: Any) -> dict[str, Any]:
-        """What the model's forward takes to read one more token of each row."""
+        """What the model's forward takes, besides `cache`, to read one more token of each row."""
         lengths = torch.tensor(self.lengths, device=device)[:, None]
         places = torch.arange(length(self.cache) + 1, device=device)
         return {
             "input_ids": torch.tensor(tokens, device=device)[:, None],
             "attention_mask": (places >= places[-1] - lengths).long(),
             "position_ids": lengths,
-            "past_key_values": self.cache,
         }
 
     def grow(self) -> None:
