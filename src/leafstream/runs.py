@@ -130,6 +130,7 @@ class Runs:
         job = await self._job(new_id(), ask)
         opening = Opening(job.id, ask, time.time(), key)
         if key is not None and (earlier := await self._log.earlier(opening)) is not None:
+            await self._log.sync()  # whoever opened it may still wait for that
             return earlier
         await self._check_conversation(ask)
         self._slots.admit(ask.owner, self._limits.share_of(ask.owner))
@@ -142,11 +143,21 @@ class Runs:
             claim = await self._log.open(opening)
             if claim.answer == job.id:
                 self._begin(claim, job, self._writer.begin(claim, job, ready))
-            return claim.answer
         finally:
             self._opening.discard(job.id)
             if job.id not in self._runs:
                 self._slots.leave(ask.owner)
+        await self._kept(job.id)
+        return claim.answer
+
+    async def _kept(self, answer: str) -> None:
+        """Wait for the disk to have what was opened; the model reads the prompt meanwhile."""
+        try:
+            await self._log.sync()
+        except LogUnavailable as error:
+            if answer in self._runs:
+                self._runs[answer].stop(failure(error))
+            raise
 
     def _begin(self, claim: Claim, job: Job, work: Coroutine[None, None, None]) -> None:
         run = self._runs[claim.answer] = _Run(claim, job, work)

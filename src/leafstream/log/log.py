@@ -85,7 +85,8 @@ class Log:
     async def open(self, opening: Opening) -> Claim:
         """Begin an answer; the claim names another answer where one is kept under the same key.
 
-        Raises Conflict where the key was used for another request.
+        It may be written from now on; `sync` before anybody is told of it. Raises Conflict where
+        the key was used for another request.
         """
         kept = await self._storage.create(opening)
         if kept.id == opening.id:
@@ -93,6 +94,10 @@ class Log:
         else:
             _check_same(kept, opening)
         return Claim(kept.id)
+
+    async def sync(self) -> None:
+        """Return when what was opened before outlives the machine. Raises LogUnavailable."""
+        await self._storage.sync()
 
     async def earlier(self, opening: Opening) -> str | None:
         """The answer that is kept under the opening's key already. Raises Conflict as `open`."""

@@ -86,9 +86,7 @@ class SqliteStorage:
         return storage
 
     async def create(self, opening: Opening) -> Opening:
-        kept = await self._writer.run(lambda db: _create(db, opening, self._name))
-        await self._disk.sync()
-        return kept
+        return await self._writer.run(lambda db: _create(db, opening, self._name))
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
         outcomes = await self._writer.run(lambda db: [_write(db, write) for write in writes])

@@ -50,7 +50,10 @@ class Storage(Protocol):
     """Whether another process can go on with what this one leaves."""
 
     async def create(self, opening: Opening) -> Opening:
-        """Keep a new answer, held here at epoch 1; or the earlier opening of its owner's key."""
+        """Keep a new answer, held here at epoch 1; or the earlier opening of its owner's key.
+
+        It outlives this process on return, as far as the storage can.
+        """
         ...
 
     async def write(self, writes: Sequence[Write]) -> list[Outcome]:
