@@ -25,9 +25,12 @@ import uvloop
 from bench.listening import Answer, Question
 from bench.rows import Row, at_most, beside, short
 from bench.sitting import Sitting, sitting
-from leafstream.engines.base import Generation
+from leafstream.answer import prepare
+from leafstream.ask import Ask
+from leafstream.draft import Draft, Job
 from leafstream.engines.checkpoint import checkpoint
 from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
+from leafstream.engines.llamacpp_wire import decode_part
 from leafstream.messages import Message
 from leafstream.models.fetch import cache_folder
 from leafstream.sampling import Sampling
@@ -81,9 +84,12 @@ def story(tokens: int) -> dict[str, Any]:
 
 async def asked(seat: Sitting, kind: str, streams: int) -> Asked:
     engine = seat.engine
-    prompt = await engine.prompt((Message("user", QUESTION),))
     schema = Schema.parse(story(STREAMS[streams])) if kind == "schema" else None
-    generation = Generation(prompt, STREAMS[streams], Sampling(temperature=0.0), schema)
+    turns = (Message("user", QUESTION),)
+    ask = Ask(turns, max_tokens=STREAMS[streams], sampling=Sampling(temperature=0.0))
+    job = Job("", ask, turns, schema, lambda _: [])
+    # The grammar is the one that leafstream hands on, which lands within the tokens.
+    generation = Draft(job, await prepare(job, engine)).generation()
     payload = await engine._payload(generation)  # noqa: SLF001
     for ours in ("timings_per_token", "return_progress"):
         del payload[ours]
@@ -95,19 +101,24 @@ async def asked(seat: Sitting, kind: str, streams: int) -> Asked:
 def direct(engine: LlamaCppEngine, asked: Asked) -> Sample:
     """Ask xllamacpp itself, a thread a stream."""
     server: Any = engine._server  # noqa: SLF001
-    times: list[list[float]] = [[] for _ in range(asked.streams)]
+    chunks: list[list[tuple[float, str]]] = [[] for _ in range(asked.streams)]
     payload = json.dumps(asked.payload)
 
-    def ask(heard: list[float]) -> None:
-        server.handle_completions(payload, lambda _: heard.append(time.perf_counter()))
+    def ask(heard: list[tuple[float, str]]) -> None:
+        server.handle_completions(payload, lambda raw: heard.append((time.perf_counter(), raw)))
 
-    threads = [threading.Thread(target=ask, args=(heard,)) for heard in times]
+    threads = [threading.Thread(target=ask, args=(heard,)) for heard in chunks]
     begun = time.perf_counter()
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    return asked.of_tokens(begun, times)
+    return asked.of_tokens(begun, [[at for at, raw in heard if _is_text(raw)] for heard in chunks])
+
+
+def _is_text(raw: str) -> bool:
+    """Whether a chunk is of a token, and not of the end."""
+    return any(choice.text for choice in decode_part(raw).choices)
 
 
 async def served(seat: Sitting, asked: Asked) -> Sample:
