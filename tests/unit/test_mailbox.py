@@ -11,7 +11,7 @@ from contextlib import aclosing
 
 import pytest
 
-from leafstream.engines.thread import EAGER, Mailbox, stream
+from leafstream.engines.thread import EAGER, Beat, Mailbox, stream
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ async def executor() -> AsyncIterator[ThreadPoolExecutor]:
 async def test_what_comes_fast_is_handed_over_together_and_in_order(
     executor: ThreadPoolExecutor,
 ) -> None:
-    mailbox: Mailbox[int] = Mailbox(asyncio.get_running_loop(), rest=2.0)
+    mailbox: Mailbox[int] = Mailbox(asyncio.get_running_loop(), Beat(2.0))
 
     def put() -> None:
         for number in range(60):
@@ -46,7 +46,7 @@ async def test_the_end_does_not_wait_for_a_rest(executor: ThreadPoolExecutor) ->
             time.sleep(0.01)
 
     begun = time.monotonic()
-    async with aclosing(stream(executor, call, rest=60.0)) as items:
+    async with aclosing(stream(executor, call, Beat(60.0))) as items:
         assert [item async for item in items] == [*range(2 * EAGER)]
     assert time.monotonic() - begun < 30
 
@@ -68,7 +68,7 @@ async def test_what_comes_slower_than_the_rest_is_handed_over_at_once(
             heard.wait(10)
             delays.append(time.monotonic() - begun)
 
-    async with aclosing(stream(executor, call, rest=1.0)) as items:
+    async with aclosing(stream(executor, call, Beat(1.0))) as items:
         async for item in items:
             if item:
                 heard.set()
@@ -83,6 +83,30 @@ async def test_closing_a_stream_that_rests_ends_its_thread(executor: ThreadPoolE
             time.sleep(0.001)
         is_over.set()
 
-    async with aclosing(stream(executor, call, rest=1.0)) as items:
+    async with aclosing(stream(executor, call, Beat(1.0))) as items:
         assert [await anext(items) for _ in range(EAGER + 1)] == [1] * (EAGER + 1)
     assert is_over.is_set()
+
+
+async def test_those_that_rest_are_woken_together() -> None:
+    loop, beat = asyncio.get_running_loop(), Beat(1.0)
+    mailboxes: list[Mailbox[int]] = [Mailbox(loop, beat) for _ in range(3)]
+    woken: list[float] = []
+
+    async def rest(mailbox: Mailbox[int]) -> None:
+        await mailbox.take()
+        woken.append(time.monotonic())
+
+    for mailbox in mailboxes:
+        for number in range(EAGER):
+            mailbox.put(number)
+        assert len(await mailbox.take()) == EAGER
+        mailbox.put(0)
+        mailbox.put(0)
+    begun = time.monotonic()
+    async with asyncio.TaskGroup() as tasks:
+        for mailbox in mailboxes:
+            tasks.create_task(rest(mailbox))
+            await asyncio.sleep(0.2)
+    assert max(woken) - min(woken) < 0.15
+    assert woken[0] - begun > 0.9

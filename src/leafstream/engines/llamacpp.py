@@ -5,7 +5,7 @@ embedded server's HTTP, which listens on a Unix socket in a private folder and n
 
 llama.cpp's threads want every core. What this process does between two of its tokens is done on a
 core that one of them waits for, with the caches full of weights: about a millisecond a token. So
-tokens that come fast are handed over together, a few at a time.
+tokens that come fast are handed over together, a few of every stream at a time.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
 from leafstream.schema import Schema
 
 REST_SECONDS = 0.05
-"""Tokens of one stream that come within it are handed over together; nobody reads that fast."""
+"""Tokens that come within it are handed over together, of all streams; nobody reads that fast."""
 
 
 class LlamaCppOptions(msgspec.Struct, frozen=True):
@@ -104,6 +104,7 @@ class LlamaCppEngine:
         self._grammars = Grammars()
         self._threads = ThreadPoolExecutor(options.slots, thread_name_prefix="llama")
         self._tokenizer = Tokenizer(folder / "llama.sock")
+        self._beat = thread.Beat(REST_SECONDS)
         self._closing = False
 
     @classmethod
@@ -172,7 +173,7 @@ class LlamaCppEngine:
         payload = msgspec.json.encode(await self._payload(generation)).decode()
         call = self._completion(payload)
         finish, told = None, 0
-        streamed = thread.stream(self._threads, call, REST_SECONDS)
+        streamed = thread.stream(self._threads, call, self._beat)
         async with contextlib.aclosing(streamed) as answers:
             async for raw in answers:
                 answer = decode_part(raw)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -12,28 +13,65 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-EAGER = 16
+EAGER = 8
 """So many items are never rested for: of JSON, text begins a few tokens behind the first one."""
+
+
+class Beat:
+    """Wakes all that rest together, with what comes `seconds` after they were woken before.
+
+    Where nothing comes then, they are woken after as long again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self._resting: set[asyncio.Event] = set()
+        self._struck = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def join(self, woken: asyncio.Event) -> None:
+        """Set `woken` at the next beat."""
+        self._resting.add(woken)
+        if self._timer is None:
+            self._loop = asyncio.get_running_loop()
+            self._timer = self._loop.call_later(2 * self.seconds, self._strike)
+
+    def leave(self, woken: asyncio.Event) -> None:
+        self._resting.discard(woken)
+
+    def came(self, now: float) -> None:
+        """Called from a thread."""
+        if self._resting and now - self._struck >= self.seconds and self._loop is not None:
+            self._struck = now
+            self._loop.call_soon_threadsafe(self._strike)
+
+    def _strike(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        resting, self._resting = self._resting, set()
+        for woken in resting:
+            woken.set()
 
 
 class Mailbox(Generic[T]):
     """Items from one thread to one task, in order, with one wake-up for what has piled up.
 
-    A reader may rest between two batches, `rest` seconds from one to the next: what comes faster
-    than that is handed over together, but for the first items. What comes slower is handed over at
-    once.
+    With a `beat` its reader rests until the next one before it takes more: what comes faster is
+    handed over together, and at the same time as what others rest for; but for the first items.
+    What comes slower is handed over at once.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, rest: float = 0.0) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, beat: Beat | None = None) -> None:
         self._loop = loop
         self._items: deque[T] = deque()
         self._arrived = asyncio.Event()
         self._is_awaited = False
-        self._rest = rest
-        self._rested = 0.0
+        self._beat = beat
         self._num_taken = 0
         self._came = 0.0
-        self._gap = rest
+        self._gap = math.inf
         self.cancelled = threading.Event()
         self.over = False
         self.error: Exception | None = None
@@ -43,6 +81,8 @@ class Mailbox(Generic[T]):
         now = time.monotonic()
         self._gap, self._came = now - self._came, now
         self._items.append(item)
+        if self._beat is not None:
+            self._beat.came(now)
         if self._is_awaited and not self.cancelled.is_set():
             self._is_awaited = False
             self._wake()
@@ -72,8 +112,8 @@ class Mailbox(Generic[T]):
 
     async def take(self) -> list[T]:
         """What has arrived, waiting for the first; [] at the end."""
-        if self._num_taken >= EAGER and self._gap < self._rest:
-            await self._sleep(self._rested - time.monotonic())
+        if self._beat is not None and self._num_taken >= EAGER and self._gap < self._beat.seconds:
+            await self._rest(self._beat)
         while not self._items and not self.over:
             self._is_awaited = True
             # What came before that was set woke nobody.
@@ -81,20 +121,19 @@ class Mailbox(Generic[T]):
                 await self._arrived.wait()
             self._arrived.clear()
         self._is_awaited = False
-        self._rested = time.monotonic() + self._rest
         taken = [self._items.popleft() for _ in range(len(self._items))]
         self._num_taken += len(taken)
         return taken
 
-    async def _sleep(self, seconds: float) -> None:
-        """Let more pile up; the end of the thread ends it. It may be shorter."""
-        if self.over or seconds <= 0:
+    async def _rest(self, beat: Beat) -> None:
+        """Let more pile up until the beat; the end of the thread ends it."""
+        if self.over:
             return
-        timer = self._loop.call_later(seconds, self._arrived.set)
+        beat.join(self._arrived)
         try:
             await self._arrived.wait()
         finally:
-            timer.cancel()
+            beat.leave(self._arrived)
         self._arrived.clear()
 
 
@@ -103,16 +142,16 @@ Blocking = Callable[[Mailbox[T]], None]
 
 
 async def stream(
-    executor: Executor, call: Blocking[T], rest: float = 0.0
+    executor: Executor, call: Blocking[T], beat: Beat | None = None
 ) -> AsyncGenerator[T, None]:
     """The items of `call`, run in `executor`. Closing cancels it and returns when it has ended.
 
-    They come as a Mailbox hands them over that rests `rest` seconds.
+    They come as a Mailbox with this `beat` hands them over.
 
     What `call` raises is raised here, after the items that came before.
     """
     loop = asyncio.get_running_loop()
-    mailbox: Mailbox[T] = Mailbox(loop, rest)
+    mailbox: Mailbox[T] = Mailbox(loop, beat)
 
     def run() -> None:
         try:
