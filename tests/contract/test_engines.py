@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import pytest_asyncio
 
 from leafstream.engines.base import Chunk, Engine, Generation, Prefix
 from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
@@ -23,10 +24,12 @@ from leafstream.sampling import Sampling
 from leafstream.schema import Schema
 from tests.llama_server import KEY, llama_server
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 STORY = "Once upon a time there was a cup that wanted to be used again and again. " * 40
 GREEDY = Sampling(temperature=0.0)
 TURN: Messages = (Message("user", "Tell me a long story about a cup."),)
-SAID = "텀블러를 쓰자 😀👩‍👩‍👧‍👦!"
+SAID = "컵을 😀👩‍👧!"
 SAYING = Schema.parse(
     {"type": "object", "properties": {"said": {"const": SAID}}, "required": ["said"]}
 )
@@ -38,12 +41,6 @@ def _script(generation: Generation) -> str:
     return msgspec.json.encode({"said": SAID}).decode()
 
 
-@pytest.fixture(scope="module")
-def llama_url(model_path: Path) -> Iterator[str]:
-    with llama_server(model_path) as server:
-        yield server.url
-
-
 # As a llama.cpp built without llguidance is used: by messages, with its own grammars.
 CHAT_ONLY = msgspec.structs.replace(
     vendors.LLAMACPP, name="chat only", exact=None, grammar={}, counting=None
@@ -51,30 +48,46 @@ CHAT_ONLY = msgspec.structs.replace(
 UPSTREAMS = {"upstream": "auto", "upstream-chat": CHAT_ONLY.name}
 
 
-@pytest.fixture(params=["scripted", "llamacpp", "transformers", *UPSTREAMS])
-async def engine(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[Engine]:
-    monkeypatch.setitem(vendors.VENDORS, CHAT_ONLY.name, CHAT_ONLY)
-    if request.param == "scripted":
-        yield ScriptedEngine(_script, Play(delay=0.002))
-        return
-    opened: Engine
-    if request.param in UPSTREAMS:
+@pytest.fixture(scope="module")
+def llama_url(model_path: Path) -> Iterator[str]:
+    with llama_server(model_path) as server, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(vendors.VENDORS, CHAT_ONLY.name, CHAT_ONLY)
+        yield server.url
+
+
+# For the module, so that the tests of one kind follow each other and share what is loaded.
+@pytest.fixture(scope="module", params=["scripted", "llamacpp", "transformers", *UPSTREAMS])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+async def opened(kind: str, request: pytest.FixtureRequest) -> Engine:
+    if kind == "scripted":
+        return ScriptedEngine(_script, Play(delay=0.002))
+    if kind in UPSTREAMS:
         url = request.getfixturevalue("llama_url")
-        options = UpstreamOptions((url,), KEY, vendor=UPSTREAMS[request.param])
-        opened = await UpstreamEngine.open(options)
-    elif request.param == "transformers":
-        opened = TransformersEngine(
-            request.getfixturevalue("weights"), TransformersOptions(context_window=1024)
-        )
-    else:
-        path: Path = request.getfixturevalue("model_path")
-        opened = await LlamaCppEngine.open(path, LlamaCppOptions(context_window=1024))
-    try:
-        yield opened
-    finally:
-        await opened.close()
+        return await UpstreamEngine.open(UpstreamOptions((url,), KEY, vendor=UPSTREAMS[kind]))
+    if kind == "transformers":
+        weights = request.getfixturevalue("weights")
+        return TransformersEngine(weights, TransformersOptions(context_window=1024))
+    path: Path = request.getfixturevalue("model_path")
+    return await LlamaCppEngine.open(path, LlamaCppOptions(context_window=1024))
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def engine(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
+    """One for the tests of a kind; they leave it as it was."""
+    shared = await opened(kind, request)
+    yield shared
+    await shared.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def mortal(kind: str, request: pytest.FixtureRequest) -> AsyncIterator[Engine]:
+    """One that its test may close."""
+    own = await opened(kind, request)
+    yield own
+    await own.close()
 
 
 async def generation(engine: Engine, max_tokens: int, messages: Messages = TURN) -> Generation:
@@ -112,13 +125,13 @@ async def test_a_prompt_is_counted_as_the_engine_reads_it_or_said_to_be_estimate
 
 
 async def test_text_continues_from_a_prefix_as_if_it_had_never_been_cut(engine: Engine) -> None:
-    asked = await generation(engine, 42)
+    asked = await generation(engine, 20)
     whole = [chunk for chunk in await run(engine, asked) if chunk.text]
-    for cut in range(7, len(whole), 7):
+    for cut in range(5, len(whole), 7):
         head = whole[:cut]
         tokens = tuple(token for chunk in head for token in chunk.tokens)
         prefix = Prefix(joined(head), tokens)
-        left = 42 - sum(chunk.num_tokens for chunk in head)
+        left = 20 - sum(chunk.num_tokens for chunk in head)
         rest = msgspec.structs.replace(asked, prefix=prefix, max_tokens=left)
         assert joined(head) + joined(await run(engine, rest)) == joined(whole)
 
@@ -138,11 +151,15 @@ async def test_a_schema_is_kept_and_characters_of_many_tokens_come_whole(engine:
 async def test_a_schema_is_kept_across_a_cut_at_any_token(engine: Engine) -> None:
     asked = msgspec.structs.replace(await generation(engine, 200), schema=SAYING)
     whole = [chunk for chunk in await run(engine, asked) if chunk.text]
-    for cut in range(1, len(whole), 4):
+
+    async def cut_at(cut: int) -> str:
         tokens = tuple(token for chunk in whole[:cut] for token in chunk.tokens)
         prefix = Prefix(joined(whole[:cut]), tokens)
         rest = await run(engine, msgspec.structs.replace(asked, prefix=prefix))
-        assert msgspec.json.decode(prefix.text + joined(rest)) == {"said": SAID}
+        return prefix.text + joined(rest)
+
+    written = await asyncio.gather(*(cut_at(cut) for cut in range(1, len(whole), 5)))
+    assert all(msgspec.json.decode(text) == {"said": SAID} for text in written)
 
 
 async def test_closing_a_stream_frees_its_slot_at_once(engine: Engine) -> None:
@@ -159,12 +176,12 @@ async def test_closing_a_stream_frees_its_slot_at_once(engine: Engine) -> None:
 
 
 async def test_streams_at_once_do_not_mix(engine: Engine) -> None:
-    asked = await generation(engine, 24)
+    asked = await generation(engine, 12)
     alone = joined(await run(engine, asked))
     together = await asyncio.gather(*(run(engine, asked) for _ in range(engine.slots)))
     # Batches of other sizes round differently, so a model's greedy text may part at some point.
     assert all(joined(chunks)[:12] == alone[:12] for chunks in together)
-    assert all(sum(chunk.num_tokens for chunk in chunks) == 24 for chunks in together)
+    assert all(sum(chunk.num_tokens for chunk in chunks) == 12 for chunks in together)
 
 
 async def test_a_user_cannot_write_control_tokens(engine: Engine) -> None:
@@ -184,18 +201,16 @@ async def test_an_engine_tells_whether_it_can_write_and_where(engine: Engine) ->
     assert sum(standing.busy for standing in standings) == len(standings)
     assert not any(standing.out or standing.reason for standing in standings)
     await stream.aclose()
-    await engine.close()
-    if not isinstance(engine, ScriptedEngine):
-        assert engine.outage == "the engine is closed"
 
 
-async def test_closing_the_engine_ends_a_stream_in_flight_with_an_error(engine: Engine) -> None:
-    if isinstance(engine, ScriptedEngine):
+async def test_closing_the_engine_ends_a_stream_in_flight_with_an_error(mortal: Engine) -> None:
+    if isinstance(mortal, ScriptedEngine):
         pytest.skip("the scripted engine has nothing to close")
-    stream = engine.generate(await generation(engine, 500))
+    stream = mortal.generate(await generation(mortal, 500))
     await anext(stream)
-    closing = asyncio.create_task(engine.close())
+    closing = asyncio.create_task(mortal.close())
     with pytest.raises(EngineError):
         async for _ in stream:
             pass
     await closing
+    assert mortal.outage == "the engine is closed"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from leafstream.engines.base import Generation
-from leafstream.engines.upstream import Timeouts
+from leafstream.engines.openai import pool
+from leafstream.engines.openai.connection import Client, target_of
+from leafstream.engines.upstream import Timeouts, UpstreamEngine
 from leafstream.errors import EngineMisconfigured, EngineUnavailable
 from leafstream.sampling import Sampling
 from tests.contract.upstreams import JSON, TURN, asked, collect, opened, said, until
@@ -24,6 +28,20 @@ from tests.rude_server import (
     serving,
     token,
 )
+
+
+@pytest.fixture(autouse=True)
+def looked_after_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pool, "OUT_SECONDS", 0.1)
+
+
+async def ask_until_the_first_is_out(engine: UpstreamEngine) -> None:
+    """Every answer is a good one; which upstream a key comes to first is as its port falls."""
+    async with asyncio.timeout(20):
+        for number in itertools.count():
+            assert said(await asked(engine, key=str(number))) == "Good day"
+            if engine.standings[0].out:
+                return
 
 
 async def test_an_upstream_that_is_down_at_the_start_is_told_and_joins_when_it_is_up(
@@ -60,6 +78,17 @@ async def test_the_least_busy_upstream_is_asked() -> None:
     assert busy == [1, 1]
 
 
+async def test_keys_are_spread_evenly_over_upstreams_that_are_idle() -> None:
+    async def nothing(_: pool.Upstream) -> None: ...
+
+    urls = [f"http://10.0.0.{number}:8000" for number in range(3)]
+    upstreams = [pool.Upstream(Client(target_of(url), None, 1.0)) for url in urls]
+    idle = pool.Pool(upstreams, "/health", nothing)
+    chosen = Counter([(await idle.choose(str(key), 0.0)).url for key in range(900)])
+    assert set(chosen) == set(urls)
+    assert min(chosen.values()) > 250
+
+
 async def test_a_circuit_opens_and_closes_again_and_says_so(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -68,10 +97,10 @@ async def test_a_circuit_opens_and_closes_again_and_says_so(
     well = RudeServer()
     async with serving(ill), serving(well):
         engine = await opened(ill.url, well.url)
-        for number in range(40):
-            assert said(await asked(engine, key=str(number))) == "Good day"
+        await ask_until_the_first_is_out(engine)
         assert ill.num_asked(CHAT) == 4  # at the start, and until the circuit opened
         assert not engine.outage
+        assert said(await asked(engine)) == "Good day"
         assert [standing.out for standing in engine.standings] == [True, False]
         assert "answers 500" in engine.standings[0].reason
         assert f"upstream {ill.url} is out" in caplog.text
@@ -107,9 +136,9 @@ async def test_an_upstream_whose_key_is_wrong_is_left_for_one_whose_key_is_right
     well = RudeServer()
     async with serving(refusing), serving(well):
         engine = await opened(refusing.url, well.url)
-        for number in range(10):
-            assert said(await asked(engine, key=str(number))) == "Good day"
+        await ask_until_the_first_is_out(engine)
         assert not engine.outage
+        assert said(await asked(engine)) == "Good day"
         assert [standing.out for standing in engine.standings] == [True, False]
         refusing.answers[CHAT] = [GOOD]  # its operator has mended it
         await until(lambda: not engine.standings[0].out, seconds=5.0)

@@ -203,7 +203,7 @@ OPERATORS: dict[str, tuple[Answer, str, str]] = {
 async def test_what_an_upstream_does_wrong_is_told_in_one_sentence(case: str) -> None:
     answer, error, says = BAD[case]
     async with rude_server(answer) as server:
-        engine = await opened(server.url)
+        engine = await opened(server.url, timeouts=msgspec.structs.replace(QUICK, patience=0.0))
         begun = time.monotonic()
         try:
             with pytest.raises(error) as raised:
@@ -245,13 +245,22 @@ async def test_before_the_first_token_an_upstream_is_asked_again(first: Answer) 
         assert server.num_asked(CHAT) == 3
 
 
+async def test_an_upstream_that_stays_ill_is_asked_again_until_the_patience_ends() -> None:
+    async with rude_server(Answer(status=503, kind=JSON)) as server:
+        engine = await opened(server.url, timeouts=msgspec.structs.replace(QUICK, patience=0.25))
+        with pytest.raises(EngineUnavailable, match="answers 503"):
+            await asked(engine)
+        await engine.close()
+        assert server.num_asked(CHAT) == 3  # once at the start, and after 0.1 s once more
+
+
 async def test_retry_after_is_waited_for() -> None:
-    busy = Answer(status=429, kind=JSON, headers=("Retry-After: 0.5",))
+    busy = Answer(status=429, kind=JSON, headers=("Retry-After: 0.3",))
     async with rude_server(busy, GOOD) as server:
         engine = await opened(server.url, timeouts=msgspec.structs.replace(QUICK, patience=2.0))
         begun = time.monotonic()
         assert said(await asked(engine)) == "Good day"
-        assert time.monotonic() - begun >= 0.5
+        assert time.monotonic() - begun >= 0.3
         await engine.close()
 
 

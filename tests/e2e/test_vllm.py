@@ -76,6 +76,11 @@ async def engine(vllm: VllmServer) -> AsyncIterator[UpstreamEngine]:
         await opened.close()
 
 
+@pytest.fixture
+def mortal(engine: UpstreamEngine) -> UpstreamEngine:
+    return engine
+
+
 async def test_vllm_is_recognized_with_its_window_and_that_it_takes_grammars(
     engine: UpstreamEngine, caplog: pytest.LogCaptureFixture
 ) -> None:

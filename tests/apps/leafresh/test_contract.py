@@ -28,7 +28,10 @@ from tests.apps.leafresh.chatbot import (
     text,
     told,
 )
+from tests.apps.leafresh.conftest import Saying
 from tests.house import House
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TALK = {"sessionId": "s1", "message": "텀블러 챌린지를 추천해 주세요"}
 PATHS = pytest.mark.parametrize(("path", "given"), [(BASE_INFO, SOMEBODY), (FREE_TEXT, TALK)])
@@ -49,10 +52,9 @@ async def refusal(served: House, path: str, given: dict[str, str]) -> tuple[int,
 
 @PATHS
 async def test_clean_text_in_reading_order_and_then_one_close_with_the_whole_answer(
-    tmp_path: Path, path: str, given: dict[str, str]
+    served: House, path: str, given: dict[str, str]
 ) -> None:
-    async with chatbot(tmp_path) as served:
-        events = await told(served.http, path, given)
+    events = await told(served.http, path, given)
     assert {sent.event for sent in events[:-1]} == {"challenge"}
     assert len(events) > 5
     assert text(events) == READ
@@ -71,19 +73,22 @@ async def test_clean_text_in_reading_order_and_then_one_close_with_the_whole_ans
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-async def test_any_chunking_by_the_engine_gives_the_same_text(tmp_path: Path, size: int) -> None:
+async def test_any_chunking_by_the_engine_gives_the_same_text(
+    served: House, engine: Saying, size: int
+) -> None:
     for answer in (ANSWER, json.dumps(VALUE), json.dumps(VALUE, ensure_ascii=False, indent=2)):
-        pieces = [answer[at : at + size] for at in range(0, len(answer), size)]
-        async with chatbot(tmp_path, pieces) as served:
-            events = await told(served.http, FREE_TEXT, TALK)
+        engine.says = [answer[at : at + size] for at in range(0, len(answer), size)]
+        events = await told(served.http, FREE_TEXT, TALK)
         assert text(events) == READ
         assert events[-1].data["data"]["recommend"] == VALUE["recommend"]
 
 
-async def test_the_frames_are_the_ones_that_a_line_reader_expects(tmp_path: Path) -> None:
+async def test_the_frames_are_the_ones_that_a_line_reader_expects(
+    served: House, engine: Saying
+) -> None:
     said = VALUE | {"recommend": "줄\u2028바꿈\u0085이 들어 있어요"}
-    async with chatbot(tmp_path, json.dumps(said, ensure_ascii=False)) as served:
-        response = await served.http.get(FREE_TEXT, params=TALK)
+    engine.says = json.dumps(said, ensure_ascii=False)
+    response = await served.http.get(FREE_TEXT, params=TALK)
     assert response.headers["cache-control"] == "no-cache, no-transform"
     assert response.headers["x-accel-buffering"] == "no"
     frames = response.content.decode().split("\n\n")[2:-1]
@@ -97,20 +102,18 @@ async def test_the_frames_are_the_ones_that_a_line_reader_expects(tmp_path: Path
 @pytest.mark.parametrize("gone", ["sessionId", "location", "workType", "category"])
 @pytest.mark.parametrize("value", [None, "", "  ", "%20"])
 async def test_a_required_value_that_is_missing_or_blank_is_400_by_its_name(
-    tmp_path: Path, gone: str, value: str | None
+    served: House, gone: str, value: str | None
 ) -> None:
     given = {**SOMEBODY, gone: value}
     sent = {name: value for name, value in given.items() if value is not None}
-    async with chatbot(tmp_path) as served:
-        status, body = await refusal(served, BASE_INFO, sent)
+    status, body = await refusal(served, BASE_INFO, sent)
     assert status == 400
     assert body == {"status": 400, "message": f"{gone}은 필수입니다.", "data": None}
 
 
-async def test_several_missing_values_are_named_in_one_sentence(tmp_path: Path) -> None:
-    async with chatbot(tmp_path) as served:
-        some = await refusal(served, BASE_INFO, {"sessionId": "s1", "category": "비건"})
-        every = await refusal(served, FREE_TEXT, {})
+async def test_several_missing_values_are_named_in_one_sentence(served: House) -> None:
+    some = await refusal(served, BASE_INFO, {"sessionId": "s1", "category": "비건"})
+    every = await refusal(served, FREE_TEXT, {})
     assert some == (
         400,
         {"status": 400, "message": "location, workType은 필수입니다.", "data": None},
@@ -118,9 +121,8 @@ async def test_several_missing_values_are_named_in_one_sentence(tmp_path: Path) 
     assert every[1]["message"] == "sessionId, message은 필수입니다."
 
 
-async def test_an_unknown_category_is_400_with_the_field(tmp_path: Path) -> None:
-    async with chatbot(tmp_path) as served:
-        answer = await refusal(served, BASE_INFO, {**SOMEBODY, "category": "우주여행"})
+async def test_an_unknown_category_is_400_with_the_field(served: House) -> None:
+    answer = await refusal(served, BASE_INFO, {**SOMEBODY, "category": "우주여행"})
     assert answer == (
         400,
         {
@@ -132,9 +134,8 @@ async def test_an_unknown_category_is_400_with_the_field(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("message", ["안녕", "비건요?", "    비건   "])
-async def test_a_message_under_five_characters_is_422(tmp_path: Path, message: str) -> None:
-    async with chatbot(tmp_path) as served:
-        answer = await refusal(served, FREE_TEXT, {"sessionId": "s1", "message": message})
+async def test_a_message_under_five_characters_is_422(served: House, message: str) -> None:
+    answer = await refusal(served, FREE_TEXT, {"sessionId": "s1", "message": message})
     said = "message는 문자열이어야 하며, 최소 5자 이상의 문자열이어야 합니다."
     assert answer == (422, {"status": 422, "message": said, "data": None})
 
@@ -202,7 +203,7 @@ async def test_an_answer_that_the_context_cuts_short_has_exactly_three_challenge
 ) -> None:
     long = VALUE | {"recommend": "추천드려요 " * 20}
     whole = json.dumps(long, ensure_ascii=False)
-    for window in range(560, 900, 40):
+    for window in range(560, 900, 80):
         engine = ScriptedEngine(whole, Play(context_window=window, constrains=False))
         async with chatbot(tmp_path, engine) as served:
             response = await served.http.get(FREE_TEXT, params={**TALK, "sessionId": str(window)})
@@ -216,35 +217,27 @@ async def test_an_answer_that_the_context_cuts_short_has_exactly_three_challenge
 
 
 @pytest.mark.parametrize("times", [1, 2])
-async def test_values_may_be_percent_encoded_once_or_twice(tmp_path: Path, times: int) -> None:
+async def test_values_may_be_percent_encoded_once_or_twice(
+    served: House, engine: Saying, times: int
+) -> None:
     message = "에너지를 50% 아끼고 싶어요 & 100%+"
-    asked = []
-
-    def script(generation: Any) -> str:
-        asked.append(generation.prompt.messages[-1].content)
-        return ANSWER
-
     encoded = message
     for _ in range(times):
         encoded = quote(encoded, safe="")
-    async with chatbot(tmp_path, script) as served:
-        url = f"{served.url}{FREE_TEXT}?sessionId=s1&message={encoded}"
-        response = await served.http.get(url)
+    url = f"{served.url}{FREE_TEXT}?sessionId=encoded&message={encoded}"
+    response = await served.http.get(url)
     assert response.status_code == 200
-    assert asked == [message]
+    (asked,) = engine.generations
+    assert asked.prompt.messages[-1].content == message
     assert '"category":"ENERGY_SAVING"' in response.text
 
 
 @pytest.mark.parametrize("message", ["안녕하세요 반가워요", "야 이 씨발 텀블러 추천해"])
 async def test_what_is_off_topic_gets_the_fixed_sentence_and_the_model_is_not_asked(
-    tmp_path: Path, message: str
+    served: House, engine: Saying, message: str
 ) -> None:
-    engine = ScriptedEngine(ANSWER)
-    async with chatbot(tmp_path, engine) as served:
-        events = await told(served.http, FREE_TEXT, {"sessionId": "s1", "message": message})
-        rest = await told(
-            served.http, FREE_TEXT, {"sessionId": "s1", "message": message}, events[0].id
-        )
+    events = await told(served.http, FREE_TEXT, {"sessionId": "s1", "message": message})
+    rest = await told(served.http, FREE_TEXT, {"sessionId": "s1", "message": message}, events[0].id)
     assert [sent.event for sent in events] == ["challenge", "close"]
     assert events[0].data == {"status": 200, "message": "토큰 생성", "data": OFF_TOPIC}
     assert events[1].data["data"] == {"recommend": OFF_TOPIC, "challenges": None}
@@ -253,15 +246,13 @@ async def test_what_is_off_topic_gets_the_fixed_sentence_and_the_model_is_not_as
 
 
 async def test_last_event_id_goes_on_after_any_event_and_asks_the_model_once(
-    tmp_path: Path,
+    served: House, engine: Saying
 ) -> None:
-    engine = ScriptedEngine(ANSWER, Play(delay=0.002, context_window=4096))
-    async with chatbot(tmp_path, engine) as served:
-        whole = await told(served.http, FREE_TEXT, TALK)
-        for number in range(0, len(whole) - 1, 7):
-            rest = await told(served.http, FREE_TEXT, TALK, whole[number].id)
-            assert text(whole[: number + 1]) + text(rest) == READ
-            assert rest[-1] == whole[-1]
+    whole = await told(served.http, FREE_TEXT, TALK)
+    for number in range(0, len(whole) - 1, 7):
+        rest = await told(served.http, FREE_TEXT, TALK, whole[number].id)
+        assert text(whole[: number + 1]) + text(rest) == READ
+        assert rest[-1] == whole[-1]
     assert len(engine.generations) == 1
 
 
@@ -285,42 +276,36 @@ async def test_a_client_that_is_cut_off_comes_back_to_the_answer_that_goes_on(
 
 
 async def test_even_before_the_first_word_a_stream_has_an_id_to_come_back_to(
-    tmp_path: Path,
+    served: House,
 ) -> None:
-    async with chatbot(tmp_path) as served:
-        response = await served.http.get(FREE_TEXT, params=TALK)
-        last = response.text.split("\n\n")[1].removeprefix("id: ")
-        assert text(await told(served.http, FREE_TEXT, TALK, last)) == READ
+    response = await served.http.get(FREE_TEXT, params=TALK)
+    last = response.text.split("\n\n")[1].removeprefix("id: ")
+    assert text(await told(served.http, FREE_TEXT, TALK, last)) == READ
 
 
-async def test_after_its_end_a_stream_is_not_opened_again(tmp_path: Path) -> None:
-    async with chatbot(tmp_path) as served:
-        events = await told(served.http, FREE_TEXT, TALK)
-        again = await served.http.get(
-            FREE_TEXT, params=TALK, headers={"Last-Event-ID": events[-1].id}
-        )
+async def test_after_its_end_a_stream_is_not_opened_again(served: House) -> None:
+    events = await told(served.http, FREE_TEXT, TALK)
+    again = await served.http.get(FREE_TEXT, params=TALK, headers={"Last-Event-ID": events[-1].id})
     assert again.status_code == 204
 
 
 @pytest.mark.parametrize("last", ["ans_unknown.7", "7", "nonsense"])
 async def test_an_id_that_is_not_known_is_404_in_the_clients_envelope(
-    tmp_path: Path, last: str
+    served: House, last: str
 ) -> None:
-    async with chatbot(tmp_path) as served:
-        response = await served.http.get(FREE_TEXT, params=TALK, headers={"Last-Event-ID": last})
+    response = await served.http.get(FREE_TEXT, params=TALK, headers={"Last-Event-ID": last})
     assert response.status_code == 404
     assert response.json()["status"] == 404
     assert response.json()["data"] is None
 
 
 async def test_five_challenges_that_were_found_are_in_the_prompt_and_told_as_sources(
-    tmp_path: Path,
+    served: House,
+    engine: Saying,
 ) -> None:
-    engine = ScriptedEngine(ANSWER)
-    given = {"sessionId": "s1", "message": "아이와 헌 옷으로 만들 수 있는 거 알려줘"}
-    async with chatbot(tmp_path, engine) as served:
-        response = await served.http.get(FREE_TEXT, params=given)
-        events = await served.replay(response.headers["Leafstream-Answer"])
+    given = {"sessionId": "found", "message": "아이와 헌 옷으로 만들 수 있는 거 알려줘"}
+    response = await served.http.get(FREE_TEXT, params=given)
+    events = await served.replay(response.headers["Leafstream-Answer"])
     started, finished = events[0][1], events[-1][1]
     assert isinstance(started, Started)
     assert isinstance(finished, Finished)
@@ -356,11 +341,10 @@ async def test_a_model_that_spells_hangul_by_bytes_is_told_of_with_the_way_to_a_
     [("", "text/html"), ("/chatbot.js", "text/javascript"), ("/chatbot.css", "text/css")],
 )
 async def test_the_page_is_served_under_a_policy_without_inline_code(
-    tmp_path: Path, path: str, kind: str
+    served: House, path: str, kind: str
 ) -> None:
-    async with chatbot(tmp_path) as served:
-        response = await served.http.get(f"/leafresh{path}")
-        other = await served.http.get("/leafresh/face.py")
+    response = await served.http.get(f"/leafresh{path}")
+    other = await served.http.get("/leafresh/face.py")
     assert response.headers["content-type"].startswith(kind)
     assert "'unsafe" not in response.headers["content-security-policy"]
     assert "default-src 'none'" in response.headers["content-security-policy"]

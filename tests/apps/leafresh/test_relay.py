@@ -45,7 +45,7 @@ async def test_a_relay_passes_on_an_error_and_a_refusal(tmp_path: Path) -> None:
 
 
 async def test_a_relay_that_is_left_lets_the_answer_go(tmp_path: Path) -> None:
-    engine = ScriptedEngine(ANSWER, Play(delay=0.05, context_window=4096))
+    engine = ScriptedEngine(ANSWER, Play(delay=0.02, context_window=4096))
     async with (
         chatbot(tmp_path, engine, grace_seconds=0.1) as served,
         relay(served.url) as url,

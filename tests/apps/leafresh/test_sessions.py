@@ -19,6 +19,8 @@ from tests.apps.leafresh.chatbot import (
 )
 from tests.house import House
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 EXAMPLES = 1
 """User turns that stand before the session's own."""
 
@@ -31,30 +33,27 @@ async def category(served: House, message: str, session: str = "s1") -> str:
 
 
 async def test_a_session_keeps_its_category_changes_it_and_goes_back_to_the_first(
-    tmp_path: Path,
+    served: House,
 ) -> None:
-    async with chatbot(tmp_path) as served:
-        await told(served.http, BASE_INFO, {**SOMEBODY, "category": "비건"})
-        assert await category(served, "다른 거 추천해 주세요") == "VEGAN"
-        assert await category(served, "조깅하면서 할 수 있는 거요") == "PLOGGING"
-        assert await category(served, "더 쉬운 걸로 바꿔 줘") == "PLOGGING"
-        assert await category(served, "콘센트를 뽑아 볼래요") == "ENERGY_SAVING"
-        assert await category(served, "원래 걸로 돌아가 줘") == "VEGAN"
-        assert await category(served, "또 다른 거 추천해줘") == "VEGAN"
+    await told(served.http, BASE_INFO, {**SOMEBODY, "sessionId": "keeps", "category": "비건"})
+    assert await category(served, "다른 거 추천해 주세요", "keeps") == "VEGAN"
+    assert await category(served, "조깅하면서 할 수 있는 거요", "keeps") == "PLOGGING"
+    assert await category(served, "더 쉬운 걸로 바꿔 줘", "keeps") == "PLOGGING"
+    assert await category(served, "콘센트를 뽑아 볼래요", "keeps") == "ENERGY_SAVING"
+    assert await category(served, "원래 걸로 돌아가 줘", "keeps") == "VEGAN"
+    assert await category(served, "또 다른 거 추천해줘", "keeps") == "VEGAN"
 
 
-async def test_a_session_that_is_not_known_begins_with_zero_waste(tmp_path: Path) -> None:
-    async with chatbot(tmp_path) as served:
-        assert await category(served, "하나 추천해 주세요", "new") == "ZERO_WASTE"
-        assert await category(served, "비건으로 해 주세요", "newer") == "VEGAN"
-        assert await category(served, "처음 걸로 해 주세요", "newer") == "ZERO_WASTE"
+async def test_a_session_that_is_not_known_begins_with_zero_waste(served: House) -> None:
+    assert await category(served, "하나 추천해 주세요", "new") == "ZERO_WASTE"
+    assert await category(served, "비건으로 해 주세요", "newer") == "VEGAN"
+    assert await category(served, "처음 걸로 해 주세요", "newer") == "ZERO_WASTE"
 
 
-async def test_something_off_topic_leaves_the_session_as_it_was(tmp_path: Path) -> None:
-    async with chatbot(tmp_path) as served:
-        await told(served.http, BASE_INFO, {**SOMEBODY, "category": "비건"})
-        await told(served.http, FREE_TEXT, {"sessionId": "s1", "message": "오늘 날씨 어때?"})
-        assert await category(served, "다른 거 추천해 주세요") == "VEGAN"
+async def test_something_off_topic_leaves_the_session_as_it_was(served: House) -> None:
+    await told(served.http, BASE_INFO, {**SOMEBODY, "sessionId": "off", "category": "비건"})
+    await told(served.http, FREE_TEXT, {"sessionId": "off", "message": "오늘 날씨 어때?"})
+    assert await category(served, "다른 거 추천해 주세요", "off") == "VEGAN"
 
 
 async def test_sessions_do_not_know_of_each_other(tmp_path: Path) -> None:
@@ -149,10 +148,9 @@ async def test_replicas_share_their_sessions(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "session", ["세션 1", "x" * 500, "a'; drop table turns; --", "../..", "🌿"]
 )
-async def test_a_session_id_may_be_any_text(tmp_path: Path, session: str) -> None:
-    async with chatbot(tmp_path) as served:
-        await told(served.http, BASE_INFO, {**SOMEBODY, "sessionId": session, "category": "비건"})
-        assert await category(served, "다른 거 추천해 주세요", session) == "VEGAN"
+async def test_a_session_id_may_be_any_text(served: House, session: str) -> None:
+    await told(served.http, BASE_INFO, {**SOMEBODY, "sessionId": session, "category": "비건"})
+    assert await category(served, "다른 거 추천해 주세요", session) == "VEGAN"
 
 
 async def test_a_session_is_a_conversation_that_can_be_listed_and_read(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from tests.unit.closing.schemas import PAIRS, Pair
 from tests.unit.closing.told import close
 
 MODEST = settings(
-    max_examples=150,
+    max_examples=75,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.filter_too_much],

@@ -89,7 +89,7 @@ SOURCES = st.recursive(
 )  # fmt: skip
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(SOURCES, st.text("ab1 ", max_size=4), st.booleans())
 def test_whatever_completes_is_found_by_the_pattern(
     source: str, written: str, is_whole: bool
@@ -102,7 +102,7 @@ def test_whatever_completes_is_found_by_the_pattern(
             assert re.search(pattern, text, re.ASCII), (pattern, text)
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=150, deadline=None, derandomize=True)
 @given(SOURCES, st.text("ab1 ", max_size=4))
 def test_a_text_that_the_pattern_finds_is_complete(source: str, written: str) -> None:
     pattern = f"^(?:{source})$"

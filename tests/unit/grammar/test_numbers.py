@@ -20,7 +20,7 @@ from leafstream.schema import Schema
 Raw = dict[str, Any]
 
 THOROUGH = settings(
-    max_examples=100,
+    max_examples=50,
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
@@ -155,7 +155,7 @@ def test_a_number_that_can_no_longer_be_within_its_bounds_has_no_grammar(prefix:
     assert compile_remainder('{"a":' + prefix, schema) is None
 
 
-@settings(THOROUGH, max_examples=60)
+@settings(THOROUGH, max_examples=30)
 @given(bounds(DECIMAL), st.data())
 def test_the_engine_may_go_on_after_every_cut_as_it_would_have_unbroken(
     raw: Raw, data: Any

@@ -28,7 +28,7 @@ from tests.unit.pace.texts import (
     strings,
 )
 
-MODEST = settings(max_examples=100, deadline=None)
+MODEST = settings(max_examples=50, deadline=None)
 EVERY: list[Grain | Window] = ["token", "word", "sentence", Window(1), Window(40)]
 LONG = st.tuples(TEXTS, st.integers(1, 300)).map(lambda pair: pair[0] * pair[1])
 

@@ -25,7 +25,7 @@ TELLING = (
 letters = st.sampled_from(TELLING) | st.characters(exclude_categories=["Cs"])
 texts = st.text(letters, max_size=60)
 chunkings = st.lists(st.integers(1, 9), min_size=1, max_size=6)
-modest = settings(max_examples=150, deadline=None)
+modest = settings(max_examples=75, deadline=None)
 
 clusters: Callable[[str], list[str]] = regex.compile(r"\X").findall
 parts: Callable[[str], list[str]] = regex.compile(r"(?V1w)\b").split

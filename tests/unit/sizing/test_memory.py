@@ -16,7 +16,7 @@ from leafstream.models.shape import read_shape
 from leafstream.planning import CHOICES
 from leafstream.sizing import Choice, Use, estimate
 
-WINDOW, USERS = 512, 2
+WINDOW, USERS = 256, 2
 MEASURE = """
 import asyncio, json, sys
 from contextlib import aclosing

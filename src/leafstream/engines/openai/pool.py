@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from zlib import crc32
+from hashlib import blake2b
 
 from leafstream.engines.base import Standing
 from leafstream.engines.openai.circuit import Circuit
@@ -113,8 +113,10 @@ class Pool:
     def _least_busy(self, key: str | None, tried: Collection[Upstream]) -> Upstream | None:
         now = time.monotonic()
 
-        def rank(up: Upstream) -> tuple[bool, bool, int, int]:
-            return up in tried, up.circuit.is_open, up.busy, crc32(f"{key} {up.url}".encode())
+        def rank(up: Upstream) -> tuple[bool, bool, int, bytes]:
+            # Two checksums differ by the same bits for every key, so one upstream would win more.
+            drawn = blake2b(f"{key} {up.url}".encode(), digest_size=8).digest()
+            return up in tried, up.circuit.is_open, up.busy, drawn
 
         admitting = [up for up in self._upstreams if up.circuit.can_admit(now)]
         return min(admitting, key=rank, default=None)
