@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import random
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
@@ -79,13 +80,19 @@ async def meanwhile(work: Awaitable[None]) -> AsyncIterator[None]:
             await task
 
 
-async def kill_at_random(servers: Sequence[Serving], every: float, counts: list[int]) -> None:
-    """Kill one of them every so many seconds, for ever, and start it again."""
+async def kill_at_random(
+    servers: Sequence[Serving], every: float, counts: list[int], most: float = math.inf
+) -> None:
+    """Kill one of them every so many seconds and start it again, never the last that is up.
+
+    The only one there is goes, too.
+    """
     async with asyncio.TaskGroup() as starting:
-        while True:
+        while counts[0] < most:
             await asyncio.sleep(every)
             victim = random.choice(servers)
-            if victim.is_up and sum(server.is_up for server in servers) > 1:
+            others = sum(server.is_up for server in servers if server is not victim)
+            if victim.is_up and (others or len(servers) == 1):
                 await victim.kill()
                 counts[0] += 1
                 starting.create_task(victim.start())

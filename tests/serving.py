@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,19 @@ from leafstream.events import Event, decode
 from tests.redis import free_port, redis_server
 
 START_SECONDS = 60
+
+
+def client(url: str = "", timeout: float = 30) -> httpx2.AsyncClient:
+    """Of servers on loopback."""
+    # Nobody looks at certificates here, and to load them costs more than an answer.
+    return httpx2.AsyncClient(base_url=url, timeout=timeout, trust_env=False, verify=False)
+
+
+async def is_ready(http: httpx2.AsyncClient) -> bool:
+    try:
+        return (await http.get("/readyz")).is_success
+    except httpx2.TransportError:
+        return False
 
 
 class Serving:
@@ -59,18 +72,11 @@ class Serving:
                 stdout=log,
                 stderr=log,
             )
-        async with asyncio.timeout(START_SECONDS):
-            while not await self._is_ready():
+        async with asyncio.timeout(START_SECONDS), client(self.url, timeout=2) as http:
+            while not await is_ready(http):
                 assert self._process.returncode is None, "the server ended before it was ready"
                 await asyncio.sleep(0.05)
         self.is_up = True
-
-    async def _is_ready(self) -> bool:
-        try:
-            async with httpx2.AsyncClient(trust_env=False, timeout=2) as http:
-                return (await http.get(f"{self.url}/readyz")).is_success
-        except httpx2.TransportError:
-            return False
 
     async def kill(self) -> None:
         """As `kill -9` does: no goodbye of any kind."""
@@ -94,6 +100,19 @@ class Serving:
             await self.kill()
 
 
+def played(
+    folder: Path,
+    script: str,
+    delay: float = 0.02,
+    environment: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> Serving:
+    """A server that is not started yet and plays `script`, a token every `delay` seconds."""
+    (folder / "script.txt").write_text(script)
+    model = f"scripted:{folder / 'script.txt'}?delay={delay}"
+    return Serving(folder, free_port(), {"model": model, **settings}, environment)
+
+
 @asynccontextmanager
 async def serving(
     folder: Path,
@@ -103,9 +122,7 @@ async def serving(
     **settings: Any,
 ) -> AsyncIterator[Serving]:
     """A started server that plays `script`, a token every `delay` seconds."""
-    (folder / "script.txt").write_text(script)
-    model = f"scripted:{folder / 'script.txt'}?delay={delay}"
-    server = Serving(folder, free_port(), {"model": model, **settings}, environment)
+    server = played(folder, script, delay, environment, **settings)
     await server.start()
     try:
         yield server
@@ -146,7 +163,7 @@ class Reading:
         upto: int,
     ) -> None:
         async with (
-            httpx2.AsyncClient(trust_env=False, timeout=30) as http,
+            client() as http,
             http.stream(*request, headers=headers, json=body) as response,
         ):
             assert response.status_code == 200, await response.aread()
@@ -158,15 +175,41 @@ class Reading:
                     return
 
 
+class Replicas:
+    """Two servers over one storage, for all tests of a file, whichever of them is up before."""
+
+    def __init__(self, first: Serving, second: Serving) -> None:
+        self._first, self._second = first, second
+
+    async def both(self) -> tuple[Serving, Serving]:
+        servers = (self._first, self._second)
+        await asyncio.gather(*(server.start() for server in servers if not server.is_up))
+        return servers
+
+    async def alone(self) -> Serving:
+        """One that has no neighbour."""
+        await self._first.close()
+        if not self._second.is_up:
+            await self._second.start()
+        return self._second
+
+
 @asynccontextmanager
-async def two(
+async def replicas(
     folder: Path, script: str, storage: str, delay: float = 0.02, **settings: Any
-) -> AsyncIterator[tuple[Serving, Serving]]:
-    """Two started replicas over one storage: "sqlite" or "redis"."""
+) -> AsyncIterator[Replicas]:
+    """Replicas over "sqlite" or "redis" that are started when they are needed."""
     async with AsyncExitStack() as stack:
         if storage == "redis":
             redis = await stack.enter_async_context(redis_server(folder))
             settings["answers_url"] = redis.url
-        first = await stack.enter_async_context(serving(folder, script, delay, None, **settings))
-        second = await stack.enter_async_context(serving(folder, script, delay, **settings))
-        yield first, second
+        servers = [played(folder, script, delay, **settings) for _ in range(2)]
+        for server in servers:
+            stack.push_async_callback(server.close)
+        yield Replicas(*servers)
+
+
+async def until(happened: Callable[[], bool], seconds: float = 60) -> None:
+    async with asyncio.timeout(seconds):
+        while not happened():
+            await asyncio.sleep(0.02)

@@ -8,7 +8,6 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
-from typing import Any
 
 import httpx2
 import msgspec
@@ -17,11 +16,11 @@ import pytest
 from leafstream.events import Finished
 from tests.house import texts
 from tests.postgresql import postgres_server
-from tests.redis import free_port, redis_server
-from tests.serving import Reading, Serving, serving
+from tests.redis import free_port
+from tests.serving import Reading, Serving, client, replicas, until
 
 ROOT = Path(__file__).parents[2]
-SAID = " ".join(f"{n}번째 컵은 다시 쓴다." for n in range(40))
+SAID = " ".join(f"{n}번째 컵은 다시 쓴다." for n in range(20))
 SCHEMA = {"type": "object", "properties": {"said": {"type": "string"}}, "required": ["said"]}
 ASK = {"schema": SCHEMA, "input": "go"}
 
@@ -51,7 +50,7 @@ async def nginx(folder: Path, first: str, second: str) -> AsyncIterator[str]:
     words = ["-p", str(folder), "-c", str(folder / "nginx.conf"), "-g", "daemon off;"]
     process = await asyncio.create_subprocess_exec(program, *words)
     try:
-        await asyncio.sleep(0.5)
+        await until(lambda: (folder / "nginx.pid").exists() or process.returncode is not None)
         assert process.returncode is None
         yield f"http://127.0.0.1:{port}"
     finally:
@@ -62,21 +61,17 @@ async def nginx(folder: Path, first: str, second: str) -> AsyncIterator[str]:
 @asynccontextmanager
 async def site(folder: Path) -> AsyncIterator[Site]:
     async with AsyncExitStack() as stack:
-        settings: dict[str, Any] = {
-            "database_url": stack.enter_context(postgres_server()).url,
-            "answers_url": (await stack.enter_async_context(redis_server(folder))).url,
-            "slots": 50,
-        }
         script = json.dumps({"said": SAID}, ensure_ascii=False)
-        replicas = [
-            await stack.enter_async_context(serving(folder, script, **settings)) for _ in "ab"
-        ]
-        url = await stack.enter_async_context(nginx(folder, *(one.url for one in replicas)))
-        yield Site(url, (replicas[0], replicas[1]))
+        database = stack.enter_context(postgres_server()).url
+        made = await stack.enter_async_context(
+            replicas(folder, script, "redis", database_url=database, slots=50)
+        )
+        both = await made.both()
+        url = await stack.enter_async_context(nginx(folder, *(one.url for one in both)))
+        yield Site(url, both)
 
 
-async def read_whatever_happens(url: str) -> Reading:
-    reading = Reading()
+async def read_whatever_happens(reading: Reading, url: str) -> None:
     with suppress(httpx2.TransportError):
         await reading.begin(url, ASK)
     while not reading.is_over:
@@ -84,25 +79,25 @@ async def read_whatever_happens(url: str) -> Reading:
             await reading.go_on(url)
         except (httpx2.TransportError, AssertionError):
             await asyncio.sleep(0.2)
-    return reading
 
 
 async def test_answers_behind_nginx_survive_a_replica_and_conversations_are_shared(
     tmp_path: Path,
 ) -> None:
     async with site(tmp_path) as made:
-        reading = [asyncio.create_task(read_whatever_happens(made.url)) for _ in range(20)]
-        await asyncio.sleep(2)
+        readings = [Reading() for _ in range(10)]
+        reading = asyncio.gather(*(read_whatever_happens(one, made.url) for one in readings))
+        await until(lambda: all(one.last > 8 for one in readings))
         await made.replicas[0].kill()
-        await asyncio.sleep(1)
         await made.replicas[0].start()
         async with asyncio.timeout(90):
-            for read in await asyncio.gather(*reading):
+            await reading
+            for read in readings:
                 assert isinstance(read.events[-1][1], Finished)
                 assert texts(read.events) == {"/said": SAID}
                 numbers = [number for number, _ in read.events]
                 assert numbers == sorted(set(numbers))
-        async with httpx2.AsyncClient(trust_env=False, timeout=60) as http:
+        async with client() as http:
             new = await http.post(f"{made.url}/v1/conversations", json={"assistant": "chat"})
             conversation = new.json()["id"]
             body = {"assistant": "chat", "input": "안녕", "conversation": conversation}

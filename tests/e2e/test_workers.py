@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -23,9 +23,9 @@ from leafstream.settings import Settings
 from leafstream.workers import Crew, serve_workers
 from tests.house import texts
 from tests.redis import free_port, redis_server
-from tests.serving import Reading
+from tests.serving import Reading, client, is_ready, until
 
-SAID = " ".join(f"{n}번째 컵은 다시 쓴다." for n in range(50))
+SAID = " ".join(f"{n}번째 컵은 다시 쓴다." for n in range(25))
 SERVE = (sys.executable, "-m", "leafstream", "serve", "--workers", "2")
 SCHEMA = {"type": "object", "properties": {"said": {"type": "string"}}, "required": ["said"]}
 
@@ -52,19 +52,32 @@ async def crew(folder: Path, model: str, **more: str) -> AsyncIterator[tuple[str
         )
     url = f"http://127.0.0.1:{port}"
     try:
-        async with asyncio.timeout(90), httpx2.AsyncClient(trust_env=False) as http:
-            while True:
-                try:
-                    if (await http.get(f"{url}/readyz", timeout=60)).is_success:
-                        break
-                except httpx2.TransportError:
-                    await asyncio.sleep(0.1)
+        await until_ready(url)
         yield url, process.pid
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(30):
             await process.wait()
+
+
+async def until_ready(url: str) -> None:
+    async with asyncio.timeout(90), client(url, timeout=60) as http:
+        while not await is_ready(http):
+            await asyncio.sleep(0.1)
+
+
+def scripted(folder: Path, said: str = SAID) -> str:
+    (folder / "script.txt").write_text(json.dumps({"said": said}, ensure_ascii=False))
+    return f"scripted:{folder / 'script.txt'}?delay=0.03"
+
+
+def is_running(process: int) -> bool:
+    """A zombie, which nobody has waited for yet, runs no more."""
+    try:
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return False
 
 
 def children(parent: int, word: str) -> list[int]:
@@ -80,46 +93,50 @@ def children(parent: int, word: str) -> list[int]:
     return found
 
 
+async def read_on(reading: Reading, url: str) -> None:
+    while not reading.is_over:
+        try:
+            await reading.go_on(url)
+        except httpx2.TransportError:
+            await asyncio.sleep(0.1)
+
+
 @pytest.mark.timeout(180)
-async def test_a_worker_that_dies_is_replaced_and_its_answers_go_on(tmp_path: Path) -> None:
-    script = tmp_path / "script.txt"
-    script.write_text(json.dumps({"said": SAID}, ensure_ascii=False))
-    async with crew(tmp_path, f"scripted:{script}?delay=0.03") as (url, parent):
+async def test_a_worker_that_dies_is_replaced_its_answers_go_on_and_none_outlives_the_parent(
+    tmp_path: Path,
+) -> None:
+    log = tmp_path / "crew.log"
+    async with crew(tmp_path, scripted(tmp_path)) as (url, parent):
         serving = children(parent, "serve")
         assert len(serving) == 2
+        body = {"schema": SCHEMA, "input": "go", "background": True}
         readings = [Reading() for _ in range(6)]
-        for reading in readings:
-            await reading.begin(url, {"schema": SCHEMA, "input": "go", "background": True}, upto=4)
+        await asyncio.gather(*(reading.begin(url, body, upto=4) for reading in readings))
         os.kill(serving[0], signal.SIGKILL)
+        await asyncio.gather(*(read_on(reading, url) for reading in readings))
         for reading in readings:
-            while not reading.is_over:
-                try:
-                    await reading.go_on(url)
-                except httpx2.TransportError:
-                    await asyncio.sleep(0.1)
             assert isinstance(reading.events[-1][1], Finished)
             assert texts(reading.events) == {"/said": SAID}
-        async with asyncio.timeout(60):
-            while len(children(parent, "serve")) < 2:
-                await asyncio.sleep(0.1)
+        await until(lambda: log.read_text().count(f"at {url}") == 3)
+        serving = children(parent, "serve")
+        assert len(serving) == 2
+        os.kill(parent, signal.SIGKILL)
+        await until(lambda: not any(map(is_running, serving)), 10)
+    assert log.read_text().count("it drains and ends") == 2
 
 
 @pytest.mark.timeout(180)
 async def test_workers_share_one_engine_process_and_survive_its_death(
     tmp_path: Path, model_path: Path
 ) -> None:
-    async with crew(tmp_path, str(model_path)) as (url, parent):
+    async with crew(tmp_path, str(model_path), LEAFSTREAM_THREADS="1") as (url, parent):
         (engine,) = children(parent, "engine_process")
         assert len(children(parent, "serve")) == 2
         reading = Reading()
-        body = {"assistant": "chat", "input": "Tell me a story.", "max_tokens": 120}
+        body = {"assistant": "chat", "input": "Tell me a story.", "max_tokens": 80}
         await reading.begin(url, {**body, "background": True}, upto=6)
         os.kill(engine, signal.SIGKILL)
-        while not reading.is_over:
-            try:
-                await reading.go_on(url)
-            except httpx2.TransportError:
-                await asyncio.sleep(0.1)
+        await read_on(reading, url)
         finished = reading.events[-1][1]
         assert isinstance(finished, Finished), finished
         assert finished.value == texts(reading.events)[""]
@@ -135,64 +152,50 @@ async def test_workers_that_cannot_share_a_log_are_refused(tmp_path: Path) -> No
     assert "LEAFSTREAM_ANSWERS_URL" in said
 
 
-def scripted(folder: Path) -> str:
-    (folder / "script.txt").write_text(json.dumps({"said": SAID}, ensure_ascii=False))
-    return f"scripted:{folder / 'script.txt'}?delay=0.03"
-
-
-async def until(happened: Callable[[], bool], seconds: float) -> None:
-    async with asyncio.timeout(seconds):
-        while not happened():
-            await asyncio.sleep(0.1)
-
-
-def is_running(process: int) -> bool:
-    """A zombie, which nobody has waited for yet, runs no more."""
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return False
-
-
 @pytest.mark.timeout(180)
-async def test_a_worker_that_cannot_start_again_is_tried_until_what_it_needs_is_back(
+async def test_a_worker_that_cannot_start_is_tried_again_and_who_started_the_crew_is_told_once(
     tmp_path: Path,
 ) -> None:
-    async with (
-        redis_server(tmp_path) as redis,
-        crew(tmp_path, scripted(tmp_path), LEAFSTREAM_ANSWERS_URL=redis.url) as (url, parent),
-    ):
-        log = tmp_path / "crew.log"
-        await until(lambda: log.read_text().count(f"at {url}") == 2, 60)
-        await redis.stop()
-        os.kill(children(parent, "serve")[0], signal.SIGKILL)
-        await until(lambda: "ended with code 2" in log.read_text(), 60)
-        assert is_running(parent)
-        await redis.start()
-        await until(lambda: log.read_text().count(f"at {url}") == 3, 60)
-        reading = Reading()
-        await reading.begin(url, {"schema": SCHEMA, "input": "go"})
-        assert isinstance(reading.events[-1][1], Finished)
+    log = tmp_path / "crew.log"
+    model = scripted(tmp_path, "Bring a cup.")
+    with Notices() as notices:
+        more = {"NOTIFY_SOCKET": notices.address}
+        async with (
+            redis_server(tmp_path) as redis,
+            crew(tmp_path, model, LEAFSTREAM_ANSWERS_URL=redis.url, **more) as (url, parent),
+        ):
+            await until(lambda: log.read_text().count(f"at {url}") == 2)
+            await redis.stop()
+            os.kill(children(parent, "serve")[0], signal.SIGKILL)
+            await until(lambda: "ended with code 2" in log.read_text())
+            assert is_running(parent)
+            await redis.start()
+            await until(lambda: log.read_text().count(f"at {url}") == 3)
+            reading = Reading()
+            await reading.begin(url, {"schema": SCHEMA, "input": "go"})
+            assert isinstance(reading.events[-1][1], Finished)
+        told = [notices.take() for _ in range(3)]
+    assert told[0] == {"READY": "1", "STATUS": f"serving at {url}", "X_LEAFSTREAM_URL": url}
+    assert told[1:] == [{"STOPPING": "1"}, {}]
 
 
 @pytest.mark.timeout(180)
-async def test_workers_drain_and_end_where_their_parent_was_killed(tmp_path: Path) -> None:
-    async with crew(tmp_path, scripted(tmp_path)) as (url, parent):
-        await until(lambda: (tmp_path / "crew.log").read_text().count(f"at {url}") == 2, 60)
-        serving = children(parent, "serve")
-        os.kill(parent, signal.SIGKILL)
-        await until(lambda: not any(map(is_running, serving)), 10)
-    assert (tmp_path / "crew.log").read_text().count("it drains and ends") == 2
-
-
-@pytest.mark.timeout(180)
-async def test_a_worker_that_does_not_end_is_killed(tmp_path: Path) -> None:
-    async with crew(tmp_path, scripted(tmp_path)) as (url, parent):
-        await until(lambda: (tmp_path / "crew.log").read_text().count(f"at {url}") == 2, 60)
-        serving = children(parent, "serve")
-        os.kill(serving[0], signal.SIGSTOP)
-    assert not any(map(is_running, serving))
-    assert "did not end in 11.2 seconds and is killed" in (tmp_path / "crew.log").read_text()
+async def test_a_worker_that_does_not_end_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "KILL_SECONDS", 1)
+    model, port = scripted(tmp_path), free_port()
+    database = f"sqlite:///{tmp_path / 'test.db'}"
+    settings = Settings(_env_file=None, port=port, model=model, drain_seconds=0.2)  # type: ignore[call-arg]
+    flags = {"LEAFSTREAM_MODEL": model, "LEAFSTREAM_DATABASE_URL": database}
+    crew = asyncio.create_task(serve_workers(settings, Crew(1, flags=flags)))
+    await until_ready(f"http://127.0.0.1:{port}")
+    (serving,) = children(os.getpid(), "serve")
+    os.kill(serving, signal.SIGSTOP)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await crew
+    assert not is_running(serving)
+    assert "did not end in 1.2 seconds and is killed" in caplog.text
 
 
 @pytest.mark.timeout(180)
@@ -207,7 +210,7 @@ async def test_a_signal_while_the_engine_loads_ends_the_crew(
         "LEAFSTREAM_DRAIN_SECONDS": "0.2",
     }
     process = await asyncio.create_subprocess_exec(*SERVE, env=environment, cwd=tmp_path)
-    await until(lambda: bool(children(process.pid, "engine_process")), 60)
+    await until(lambda: bool(children(process.pid, "engine_process")))
     (engine,) = children(process.pid, "engine_process")
     os.kill(engine, signal.SIGSTOP)  # so that it is never ready
     process.send_signal(how)
@@ -229,18 +232,6 @@ async def test_an_engine_that_takes_too_long_to_load_is_told_in_a_sentence(
     settings = Settings(_env_file=None, port=free_port(), model=str(model_path))  # type: ignore[call-arg]
     with pytest.raises(SetupError, match="not ready after"):
         await serve_workers(settings, Crew(1, flags={"LEAFSTREAM_MODEL": str(model_path)}))
-
-
-@pytest.mark.timeout(180)
-async def test_who_started_the_crew_is_told_once_that_it_is_ready(tmp_path: Path) -> None:
-    with Notices() as notices:
-        async with crew(tmp_path, scripted(tmp_path), NOTIFY_SOCKET=notices.address) as (url, _):
-            log = tmp_path / "crew.log"
-            await until(lambda: log.read_text().count(f"at {url}") == 2, 60)
-            await asyncio.sleep(0.5)
-        told = [notices.take() for _ in range(3)]
-    assert told[0] == {"READY": "1", "STATUS": f"serving at {url}", "X_LEAFSTREAM_URL": url}
-    assert told[1:] == [{"STOPPING": "1"}, {}]
 
 
 @pytest.mark.timeout(60)

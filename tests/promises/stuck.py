@@ -1,5 +1,7 @@
 """A server whose engine neither lets go of an answer nor closes.
 
+It has less patience than others, in the same order, so that nobody waits long for it.
+
 LEAFSTREAM_… python -m tests.promises.stuck
 """
 
@@ -10,6 +12,7 @@ import sys
 import threading
 from collections.abc import AsyncGenerator
 
+import pytest
 import uvicorn
 
 from leafstream.app import LeafstreamApp
@@ -22,6 +25,8 @@ from leafstream.server import Server
 from leafstream.settings import read_settings
 from leafstream.store.conversations import Conversations
 from tests.house import ASSISTANTS
+
+LET_GO_SECONDS, CLOSE_SECONDS, END_SECONDS = 0.5, 0.75, 4.0
 
 
 class Stuck(ScriptedEngine):
@@ -58,4 +63,8 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    with pytest.MonkeyPatch.context() as shorter:
+        shorter.setattr("leafstream.runs.LET_GO_SECONDS", LET_GO_SECONDS)
+        shorter.setattr("leafstream.app.CLOSE_SECONDS", CLOSE_SECONDS)
+        shorter.setattr("leafstream.server.END_SECONDS", END_SECONDS)
+        asyncio.run(main())

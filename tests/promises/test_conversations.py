@@ -54,6 +54,7 @@ async def test_a17_a_conversation_unused_for_the_retention_is_deleted_while_the_
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rounds, "CLEANING_ROUNDS", 1)
+    monkeypatch.setattr(rounds, "ROUND_SECONDS", 0.1)
     async with house(tmp_path, retention_days=1.0 / 86_400) as served:
         conversation = await begun(served)
         path = f"/v1/conversations/{conversation}"

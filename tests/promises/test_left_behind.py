@@ -81,6 +81,7 @@ async def left_after(times: int, work: Callable[[], Awaitable[None]], served: Ho
     assert isinstance(engine, ScriptedEngine)
     gc.collect()
     gc.disable()
+    gc.freeze()  # what was there before is not gone through again
     try:
         for _ in range(times):
             await work()
@@ -95,5 +96,6 @@ async def left_after(times: int, work: Callable[[], Awaitable[None]], served: Ho
     finally:
         gc.set_debug(0)
         gc.garbage.clear()
+        gc.unfreeze()
         gc.enable()
     return {name for name in names if name.startswith(OURS)}

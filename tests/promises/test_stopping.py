@@ -15,6 +15,7 @@ import pytest
 from leafstream import stopping
 from leafstream.instances.control import stop_seconds
 from leafstream.settings import Settings
+from tests.promises.stuck import END_SECONDS, LET_GO_SECONDS
 
 DRAIN_SECONDS = 0.2
 
@@ -41,14 +42,14 @@ async def test_a_server_whose_engine_is_stuck_lets_its_readers_go_and_ends(
         assert server.stdout is not None
         url = (await server.stdout.readline()).decode().strip()
         begun, told = await read_until_let_go(url, server, how)
-        assert time.monotonic() - begun < DRAIN_SECONDS + stopping.LET_GO_SECONDS + 3
+        assert time.monotonic() - begun < DRAIN_SECONDS + LET_GO_SECONDS + 3
         assert b"event: finished" not in told
         _, said = await server.communicate()
-        assert time.monotonic() - begun < DRAIN_SECONDS + stopping.END_SECONDS + 3
+        assert time.monotonic() - begun < DRAIN_SECONDS + END_SECONDS + 3
         assert "1 answers could not be let go" in said.decode()
-        assert "the engine does not close in 3 seconds" in said.decode()
+        assert "the engine does not close in 0.75 seconds" in said.decode()
         # After SIGINT Python waits for its threads, and one of them never ends.
-        is_held = "not closed 9.2 seconds after the signal" in said.decode()
+        is_held = "not closed 4.2 seconds after the signal" in said.decode()
         assert is_held is (how == signal.SIGINT)
         assert server.returncode == (1 if is_held else -how)
     finally:
