@@ -49,6 +49,6 @@ async def test_a_whole_answer_that_a_stopping_server_gives_up_may_be_asked_for_a
 
 
 async def test_a_whole_answer_that_ends_while_the_server_drains_is_given(tmp_path: Path) -> None:
-    response = await stopped_while_asked(tmp_path, *NATIVE, words(60), 20)
+    response = await stopped_while_asked(tmp_path, *NATIVE, words(20), 20)
     assert response.status_code == 200
-    assert response.json()["value"] == words(60)
+    assert response.json()["value"] == words(20)
