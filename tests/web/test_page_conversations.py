@@ -54,6 +54,7 @@ async def test_a_reload_in_the_middle_of_a_chat_shows_the_question_and_goes_on(
         await expect(page.locator(".answer")).to_contain_text("Bring a cup")
         await page.reload()
         await expect(page.locator(".asked")).to_contain_text("Cups?")
+        engine.pace(0)
         await until(page, "complete")
         await page.reload()
         await expect(page.locator(".answer")).to_have_count(1)

@@ -86,11 +86,13 @@ async def test_a_phone_shows_all_of_it(tmp_path: Path, browser: Browser) -> None
 
 
 async def test_an_answer_is_in_view_while_it_fills_in(tmp_path: Path, browser: Browser) -> None:
-    async with home(tmp_path, slow()) as served, tab(browser, viewport=PHONE) as page:
+    engine = slow()
+    async with home(tmp_path, engine) as served, tab(browser, viewport=PHONE) as page:
         await opened(page, served)
         await ask(page)
         await expect(page.locator(".cards > li").first).to_be_in_viewport()
         await expect(page.get_by_role("button", name="Stop")).to_be_in_viewport()
+        engine.pace(0)
         await page.goto(f"{served.url}/#/chat")
         await page.get_by_label("Write a message").fill("Hello")
         await page.keyboard.press("Enter")
@@ -139,11 +141,13 @@ async def test_a_screen_reader_hears_of_items_and_not_of_tokens(
 async def test_axe_finds_nothing_in_light_colours_nor_in_dark_ones(
     tmp_path: Path, browser: Browser
 ) -> None:
-    async with home(tmp_path, slow()) as served, tab(browser) as page:
+    engine = slow()
+    async with home(tmp_path, engine) as served, tab(browser) as page:
         await opened(page, served)
         await ask(page)
         await expect(page.locator(".cards > li").first).to_contain_text("A cup of your own")
         await _is_accessible(page)
+        engine.pace(0)
         await until(page, "complete")
         await page.locator(".events > summary").click()
         await _is_accessible(page)
@@ -151,6 +155,7 @@ async def test_axe_finds_nothing_in_light_colours_nor_in_dark_ones(
         await page.get_by_role("button", name="Ask", exact=True).click()
         await _is_accessible(page)
         await page.goto(f"{served.url}/#/chat")
+        engine.pace(0.025)
         await page.get_by_label("Write a message").fill("Hello")
         await page.keyboard.press("Enter")
         await until(page, "writing")
