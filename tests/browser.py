@@ -24,9 +24,9 @@ FLAGS = [
 ]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """One browser for the tests of a file, which say `pytest.mark.asyncio(loop_scope="module")`."""
+    """One browser for all tests that say `pytest.mark.asyncio(loop_scope="session")`."""
     if CHROMIUM is None:
         pytest.skip("no chromium here: apt-get install chromium")
     async with async_playwright() as playwright:

@@ -15,7 +15,7 @@ from tests.browser import browser, tab
 from tests.web.person import RECOMMEND, TEXT, TITLES, ask, drawn, home, opened, slow, until
 
 __all__ = ["browser"]
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_fields_fill_in_as_cards_while_the_model_writes(

@@ -14,7 +14,7 @@ from tests.house import House, house
 from tests.web.person import home, opened, slow, until
 
 __all__ = ["browser"]
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_conversations_are_begun_opened_renamed_and_deleted(

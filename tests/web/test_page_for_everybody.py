@@ -13,7 +13,7 @@ from tests.browser import browser, tab
 from tests.web.person import PHONE, ask, home, opened, slow, until
 
 __all__ = ["browser"]
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_the_keyboard_is_enough(tmp_path: Path, browser: Browser) -> None:

@@ -12,7 +12,7 @@ from tests.serving import serving
 from tests.web.person import LOST, RECOMMEND, TEXT, ask, drawn, home, opened, slow, until
 
 __all__ = ["browser"]
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_reload_in_mid_answer_goes_on_from_where_it_was(
