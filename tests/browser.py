@@ -24,29 +24,49 @@ FLAGS = [
 ]
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
-    """One browser for the tests of a file, which say `pytest.mark.asyncio(loop_scope="module")`."""
+    """One browser for all tests that say `pytest.mark.asyncio(loop_scope="session")`."""
     if CHROMIUM is None:
         pytest.skip("no chromium here: apt-get install chromium")
     async with async_playwright() as playwright:
         launched = await playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        await launched.new_context()
         yield launched
         await launched.close()
 
 
 @asynccontextmanager
-async def tab(browser: Browser, *allowed: str, **context: Any) -> AsyncIterator[Page]:
-    """A tab of its own; a complaint in its console fails the test, unless it is `allowed`."""
-    opened = await browser.new_context(**context)
-    opened.set_default_timeout(15_000)
-    page = await opened.new_page()
+async def tab(
+    browser: Browser,
+    *allowed: str,
+    locale: str | None = None,
+    viewport: Any = None,
+    color_scheme: Any = None,
+) -> AsyncIterator[Page]:
+    """A tab of its own; a complaint in its console fails the test, unless it is `allowed`.
+
+    All tabs share one profile, which costs half of a page to make: a test is told from another by
+    its server's port, and what is stored for that is forgotten with the tab.
+    """
+    profile = browser.contexts[0] if locale is None else await browser.new_context(locale=locale)
+    profile.set_default_timeout(15_000)
+    page = await profile.new_page()
+    if viewport is not None:
+        await page.set_viewport_size(viewport)
+    if color_scheme is not None:
+        await page.emulate_media(color_scheme=color_scheme)
     complaints: list[str] = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("console", lambda said: complaints.append(said.text) if said.type != "log" else None)
     try:
         yield page
     finally:
-        await opened.close()
+        await profile.set_offline(False)
+        if page.url.startswith("http"):
+            await page.evaluate("localStorage.clear()")
+        await page.close()
+        if locale is not None:
+            await profile.close()
     left = [said for said in complaints if not any(text in said for text in allowed)]
     assert not left, left

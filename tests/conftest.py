@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from leafstream.engines.weights import WeightOptions, Weights, load, require_ext
 from leafstream.errors import SetupError
 from leafstream.models.fetch import cache_folder, resolve
 from leafstream.sizing import Use
+
+# Several workers share few cores: a thread that waits must not keep the awaited from running.
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,10 @@ class LlamaServer:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def is_up(self) -> bool:
+        return self._process is not None
+
     def start(self) -> None:
         """Returns when it answers."""
         command = [sys.executable, "-m", "tests.llama_server", str(self._model), str(self.port)]

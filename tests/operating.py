@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 import httpx2
 import msgspec
 
+from leafstream.instances.instance import Instance, instances
+from tests.nursery import Done, command
+
 T = TypeVar("T")
 
 PAIR_TEXT = '{"title":"Bring a cup","count":3}'
@@ -31,19 +34,6 @@ pair = Assistant(Pair, instructions="Answer with a title and a count.")
 KEPT = ("PATH", "PYTHONPATH", "TMPDIR", "LANG")
 
 
-class Done(msgspec.Struct, frozen=True):
-    code: int
-    out: str
-    err: str
-
-    @property
-    def sentence(self) -> str:
-        """The one line that a refusal is."""
-        assert self.err.startswith("leafstream: "), self.err
-        assert self.err.count("\n") == 1, self.err
-        return self.err
-
-
 class Machine(msgspec.Struct, frozen=True):
     """A working folder with a scripted model, an assistants file and a state folder."""
 
@@ -52,16 +42,8 @@ class Machine(msgspec.Struct, frozen=True):
 
     def run(self, *arguments: str, **environment: str) -> Done:
         """Run `leafstream ARGUMENTS` to its end."""
-        done = subprocess.run(
-            [sys.executable, "-m", "leafstream", *arguments],
-            env={**self.environment, **environment},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return Done(done.returncode, done.stdout, done.stderr)
+        told = {**self.environment, **environment}
+        return command(*arguments, environment=told, folder=self.folder)
 
     def popen(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -76,6 +58,10 @@ class Machine(msgspec.Struct, frozen=True):
     def status(self, name: str = "main") -> dict[str, Any]:
         rows: list[dict[str, Any]] = json.loads(self.run("status", name, "--json").out)
         return rows[0]
+
+    def instance(self, name: str = "main") -> Instance:
+        """What the commands look at: cheaper to ask again and again."""
+        return Instance(Path(self.environment["LEAFSTREAM_STATE_FOLDER"]), name)
 
     def up(self, *arguments: str, **environment: str) -> str:
         """The URL of an instance that is ready."""
@@ -92,7 +78,7 @@ def machine(folder: Path, **more: str) -> Iterator[Machine]:
     environment = {
         **{name: os.environ[name] for name in KEPT if name in os.environ},
         "HOME": str(folder),
-        "LEAFSTREAM_MODEL": f"scripted:{folder / 'script.txt'}",
+        "LEAFSTREAM_MODEL": f"scripted:{folder / 'script.txt'}?delay=0",
         "LEAFSTREAM_STATE_FOLDER": str(folder / "state"),
         "LEAFSTREAM_DATABASE_URL": f"sqlite:///{folder / 'leafstream.db'}",
         **more,
@@ -101,8 +87,9 @@ def machine(folder: Path, **more: str) -> Iterator[Machine]:
     try:
         yield opened
     finally:
-        for path in (folder / "state" / "instances").glob("*"):
-            opened.run("down", path.name)
+        for instance in instances(folder / "state"):
+            if instance.is_running():
+                opened.run("down", instance.name)
 
 
 def eventually(ask: Callable[[], T], within: float = 20) -> T:
@@ -118,5 +105,7 @@ def answers(url: str) -> bool:
     """Whether a whole answer comes from the server at `url`."""
     body = {"assistant": "pair", "input": {"message": "go"}}
     headers = {"Accept": "application/json"}
-    response = httpx2.post(f"{url}/v1/answers", json=body, headers=headers, trust_env=False)
+    response = httpx2.post(
+        f"{url}/v1/answers", json=body, headers=headers, trust_env=False, verify=False
+    )
     return bool(response.is_success and response.json()["value"] == json.loads(PAIR_TEXT))

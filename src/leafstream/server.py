@@ -14,7 +14,6 @@ import uvicorn
 
 from leafstream.app import LeafstreamApp
 from leafstream.engines.base import Engine
-from leafstream.errors import SetupError
 from leafstream.log.choice import open_storage
 from leafstream.notify import notify, notify_ready
 from leafstream.port import PARENT, bound_socket, is_worker, url_of
@@ -133,23 +132,23 @@ class Listening:
         self._server = Server(
             uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=5)
         )
-        self._task: asyncio.Task[None] | None = None
+        self._ticking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> str:
-        # Not serve(): its signal handlers belong to the process, which is not ours here.
-        self._task = asyncio.create_task(self._server._serve([self._listener]))  # noqa: SLF001
-        while not self._server.started:
-            if self._task.done():
-                await self._task
-                raise SetupError("the server ended before it had started")
-            await asyncio.sleep(0.01)
+        # Not serve(): its signal handlers belong to the process, which is not ours here, and its
+        # loop looks only ten times a second whether the server is to end.
+        config = self._server.config
+        config.load()
+        self._server.lifespan = config.lifespan_class(config)
+        await self._server.startup([self._listener])
+        self._ticking = asyncio.create_task(self._server.main_loop())
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     async def __aexit__(self, *_: object) -> None:
-        assert self._task is not None
-        self._server.should_exit = True
-        await self._task
-        self._listener.close()
+        assert self._ticking is not None
+        self._ticking.cancel()
+        await asyncio.wait({self._ticking})
+        await self._server.shutdown([self._listener])
 
 
 async def open_app(

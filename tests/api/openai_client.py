@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from openai import AsyncOpenAI
+from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 from openai.types.responses import ResponseStreamEvent
 
 from leafstream.engines.base import Engine
@@ -22,7 +22,10 @@ async def openai_house(
 ) -> AsyncIterator[tuple[House, AsyncOpenAI]]:
     async with (
         house(folder, engine, **settings) as served,
-        AsyncOpenAI(base_url=f"{served.url}/v1", api_key="none", max_retries=0) as client,
+        DefaultAsyncHttpxClient(trust_env=False, verify=False) as http,
+        AsyncOpenAI(
+            base_url=f"{served.url}/v1", api_key="none", max_retries=0, http_client=http
+        ) as client,
     ):
         yield served, client
 

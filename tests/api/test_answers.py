@@ -59,7 +59,7 @@ async def test_a_caller_that_accepts_json_waits_and_gets_the_finished_answer(
 
 
 async def test_an_answer_shows_its_state_and_the_value_so_far(tmp_path: Path) -> None:
-    engine = ScriptedEngine(PAIR_TEXT, Play(delay=0.3))
+    engine = ScriptedEngine(PAIR_TEXT, Play(delay=0.1))
     async with house(tmp_path, engine) as served:
         answer = await served.begin(ASK_PAIR)
         seen = set()
@@ -311,8 +311,8 @@ async def test_a_full_house_queues_tells_the_position_and_refuses_beyond_the_que
 async def test_a_stream_names_no_buffering_and_beats_while_the_model_is_silent(
     tmp_path: Path,
 ) -> None:
-    engine = ScriptedEngine(PAIR_TEXT, Play(delay=0.2))
-    async with house(tmp_path, engine, heartbeat_seconds=0.05) as served:
+    engine = ScriptedEngine(PAIR_TEXT, Play(delay=0.1))
+    async with house(tmp_path, engine, heartbeat_seconds=0.02) as served:
         response = await served.http.post("/v1/answers", json=ASK_PAIR, headers=STREAM)
         raw = response.text
     assert response.headers["Cache-Control"] == "no-cache, no-transform"

@@ -4,27 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+from tests.nursery import command
 
 
 def explain(tmp_path: Path, model: Path, *arguments: str) -> str:
     """What the command prints, its tables' lines unfolded to single spaces."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH")}
-    done = subprocess.run(
-        [sys.executable, "-c", "from leafstream.cli import main; main()", "explain", *arguments],
-        env={**kept, "HOME": str(tmp_path), "LEAFSTREAM_MODEL": str(model)},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert not done.stderr, done.stderr
-    return done.stdout
+    environment = {**kept, "HOME": str(tmp_path), "LEAFSTREAM_MODEL": str(model)}
+    done = command("explain", *arguments, environment=environment, folder=tmp_path)
+    assert not done.err, done.err
+    return done.out
 
 
 def test_a12_every_setting_is_told_with_its_value_effect_and_what_is_refused(

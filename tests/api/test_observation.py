@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import re
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -28,6 +30,7 @@ from leafstream.metrics import Load, Metrics
 from leafstream.reporting import JsonRecords, TextRecords
 from leafstream.top import Sample, Server, parse
 from tests.house import ASK_PAIR, PAIR_TEXT, STREAM, House, house
+from tests.nursery import command
 
 ROOT = Path(__file__).parents[2]
 DASHBOARD = ROOT / "deploy" / "grafana" / "leafstream.json"
@@ -269,11 +272,10 @@ async def test_top_shows_what_a_server_does(tmp_path: Path) -> None:
     engine = ScriptedEngine(PAIR_TEXT * 20, Play(delay=0.05))
     async with house(tmp_path, engine) as served:
         await served.begin({"assistant": "chat", "input": "go"})
-        command = [sys.executable, "-m", "leafstream", "top", "--once", "--url", served.url]
-        process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
-        out, _ = await process.communicate()
-    text = out.decode()
-    assert process.returncode == 0
+        asked = partial(command, environment=dict(os.environ), folder=tmp_path)
+        done = await asyncio.to_thread(asked, "top", "--once", "--url", served.url)
+    text = done.out
+    assert done.code == 0
     assert "scripted, 2048 tokens of context" in text
     assert "1 of 4 busy" in text
     assert float(re.findall(r"tokens\s+([\d.]+)/s", text)[0]) > 1

@@ -44,10 +44,13 @@ async def test_the_default_model_answers_openais_clients_validly_at_every_limit(
             **ask,
             messages=[{"role": "user", "content": "Give a city as JSON with a name."}],
             response_format={"type": "json_object"},
-            max_tokens=40,
+            max_tokens=24,
         )
         assert isinstance(json.loads(free.choices[0].message.content or ""), dict)
         more = await client.responses.create(
-            model="chat", input="Say it in one word.", previous_response_id=final.id
+            model="chat",
+            input="Say it in one word.",
+            previous_response_id=final.id,
+            max_output_tokens=8,
         )
     assert more.output_text

@@ -110,7 +110,7 @@ async def test_an_answer_of_another_type_is_written_from_what_is_found_too(tmp_p
 
 
 async def test_a_slow_search_holds_nobody_else_up(tmp_path: Path) -> None:
-    async with house(tmp_path, ScriptedEngine("There."), serving(Shelf(2.0))) as served:
+    async with house(tmp_path, ScriptedEngine("There."), serving(Shelf(1.0))) as served:
         slow = asyncio.create_task(served.stream(ASK))
         await asyncio.sleep(0.1)
         await served.stream({"assistant": "chat", "input": "go"})

@@ -8,25 +8,20 @@ import socket
 import struct
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from leafstream.models import container
+from tests.nursery import command
 
 
 def start(tmp_path: Path, *arguments: str, **environment: str) -> tuple[int, str]:
     """The exit code and standard error of `leafstream serve`."""
-    done = subprocess.run(
-        [sys.executable, "-c", "from leafstream.cli import main; main()", "serve", *arguments],
-        env={**_kept(), "HOME": str(tmp_path), **environment},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    return done.returncode, done.stderr
+    told = {**_kept(), "HOME": str(tmp_path), **environment}
+    done = command("serve", *arguments, environment=told, folder=tmp_path)
+    return done.code, done.err
 
 
 def _kept() -> dict[str, str]:
@@ -51,58 +46,50 @@ def overflowing(whole: bytes) -> bytes:
     return bytes(damaged)
 
 
-def refusals(tmp_path: Path, model: Path) -> dict[str, tuple[dict[str, str], str]]:
-    whole = model.read_bytes()
-    return {
-        "a wrong path": ({"LEAFSTREAM_MODEL": "/nowhere/model.gguf"}, "/nowhere/model.gguf"),
-        "a web page": (
-            {"LEAFSTREAM_MODEL": write(tmp_path / "page.gguf", b"<!DOCTYPE html><html>" * 20)},
-            "web page",
-        ),
-        "a truncated file": (
-            {"LEAFSTREAM_MODEL": write(tmp_path / "cut.gguf", whole[: len(whole) // 2])},
-            "bytes",
-        ),
-        "a context too large": (
-            {"LEAFSTREAM_MODEL": str(model), "LEAFSTREAM_CONTEXT_WINDOW": "9999999"},
-            "LEAFSTREAM_CONTEXT_WINDOW between 64 and 8192",
-        ),
-        "probabilities that are no numbers": (
-            {"LEAFSTREAM_MODEL": write(tmp_path / "nan.gguf", overflowing(whole))},
-            "probabilities that are no numbers",
-        ),
-        "a setting that is no number": ({"LEAFSTREAM_PORT": "many"}, "LEAFSTREAM_PORT='many'"),
-        "a short name with a slip": ({"LEAFSTREAM_MODEL": "smollm2-135n"}, "smollm2-135m"),
-        "a template that drops the system turn": (
-            {
-                "LEAFSTREAM_MODEL": str(model),
-                "LEAFSTREAM_CHAT_TEMPLATE": write(
-                    tmp_path / "t.jinja", b"{{ messages[-1]['content'] }}"
-                ),
-            },
-            "drops the",
-        ),
-    }
+Case = Callable[[Path, Path], dict[str, str]]
 
-
-@pytest.mark.parametrize(
-    "case",
-    [
-        "a wrong path",
-        "a web page",
-        "a truncated file",
-        "a context too large",
+REFUSED: dict[str, tuple[Case, str]] = {
+    "a wrong path": (lambda _, __: {"MODEL": "/nowhere/model.gguf"}, "/nowhere/model.gguf"),
+    "a web page": (
+        lambda folder, _: {
+            "MODEL": write(folder / "page.gguf", b"<!DOCTYPE html><html>" * 20),
+        },
+        "web page",
+    ),
+    "a truncated file": (
+        lambda folder, model: {"MODEL": write(folder / "cut.gguf", model.read_bytes()[:-1000])},
+        "bytes",
+    ),
+    "a context too large": (
+        lambda _, model: {"MODEL": str(model), "CONTEXT_WINDOW": "9999999"},
+        "LEAFSTREAM_CONTEXT_WINDOW between 64 and 8192",
+    ),
+    "probabilities that are no numbers": (
+        lambda folder, model: {
+            "MODEL": write(folder / "nan.gguf", overflowing(model.read_bytes())),
+        },
         "probabilities that are no numbers",
-        "a setting that is no number",
-        "a short name with a slip",
-        "a template that drops the system turn",
-    ],
-)
+    ),
+    "a setting that is no number": (lambda _, __: {"PORT": "many"}, "LEAFSTREAM_PORT='many'"),
+    "a short name with a slip": (lambda _, __: {"MODEL": "smollm2-135n"}, "smollm2-135m"),
+    "a template that drops the system turn": (
+        lambda folder, model: {
+            "MODEL": str(model),
+            "CHAT_TEMPLATE": write(folder / "t.jinja", b"{{ messages[-1]['content'] }}"),
+        },
+        "drops the",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_served_is_told_before_the_port_opens(
     tmp_path: Path, model_path: Path, case: str
 ) -> None:
-    environment, says = refusals(tmp_path, model_path)[case]
-    code, error = start(tmp_path, **{"LEAFSTREAM_PORT": "0", **environment})
+    settings, says = REFUSED[case]
+    given = {"PORT": "0", **settings(tmp_path, model_path)}
+    environment = {f"LEAFSTREAM_{name}": value for name, value in given.items()}
+    code, error = start(tmp_path, **environment)
     assert code == 2, error
     assert error.startswith("leafstream: "), error
     assert error.count("\n") == 1, error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 import pytest
 
 from leafstream.stderr import RECORDED
+from tests.nursery import nursery
 from tests.operating import machine
 
 C_WRITES = """
@@ -64,15 +64,9 @@ class Died(msgspec.Struct, frozen=True):
 
 def died(script: str, **environment: str) -> Died:
     """How a process ended that ran C_WRITES and `script`, and what it said."""
-    done = subprocess.run(
-        [sys.executable, "-c", C_WRITES + script],
-        env={"PATH": "", "PYTHONPATH": ":".join(sys.path), **environment},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-    )
-    return Died(done.returncode, done.stderr.splitlines())
+    paths = {"PATH": "", "PYTHONPATH": ":".join(sys.path)}
+    done = nursery().run(C_WRITES + script, environment={**paths, **environment}, folder=Path.cwd())
+    return Died(done.code, done.err.splitlines())
 
 
 def test_a_line_of_a_c_library_is_a_record_beside_those_of_the_log() -> None:

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-import logging
 import os
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
@@ -24,6 +21,7 @@ from leafstream.events import Event, Failed, Finished, Started, decode
 from leafstream.top import Server, Span, drawn
 from tests.house import STREAM, House, house, kinds, texts
 from tests.llama_server import KEY, LlamaServer, llama_server
+from tests.nursery import command
 from tests.rude_server import CHAT, GOOD, Answer, RudeServer, rude_server, serving
 
 REFUSING = Answer((b'{"error": {"message": "no"}}',), status=401, kind="application/json")
@@ -42,14 +40,22 @@ ASSISTANTS = {
     "story": Assistant(instructions="Tell a story.", sampling=GREEDY),
     "trip": Assistant(Trip, instructions="Plan a trip.", sampling=GREEDY),
 }
-STORY = {"assistant": "story", "input": "A story about a cup.", "max_tokens": 80}
+STORY = {"assistant": "story", "input": "A story about a cup.", "max_tokens": 64}
 TRIP = {"assistant": "trip", "input": "Italy, please."}
 
 
-@pytest.fixture
-def server(model_path: Path) -> Iterator[LlamaServer]:
+@pytest.fixture(name="shared", scope="module")
+def _shared(model_path: Path) -> Iterator[LlamaServer]:
     with llama_server(model_path) as started:
         yield started
+
+
+@pytest.fixture(name="server")
+def _server(shared: LlamaServer) -> LlamaServer:
+    """One that is up, whatever the test before did to it."""
+    if not shared.is_up:
+        shared.start()
+    return shared
 
 
 @asynccontextmanager
@@ -82,13 +88,13 @@ async def broken_off(
     return seen
 
 
-@pytest.mark.parametrize("body", [STORY, TRIP], ids=["text", "fields"])
+@pytest.mark.parametrize(("body", "kills"), [(STORY, (3, 8)), (TRIP, (8,))], ids=["text", "fields"])
 async def test_an_answer_goes_on_where_it_was_when_the_upstream_dies_and_comes_back(
-    tmp_path: Path, server: LlamaServer, body: dict[str, Any]
+    tmp_path: Path, server: LlamaServer, body: dict[str, Any], kills: tuple[int, ...]
 ) -> None:
     async with served(tmp_path, server.url) as running:
         whole = await running.stream(body)
-        broken = await broken_off(running, body, server, kills=(3, 8))
+        broken = await broken_off(running, body, server, kills)
     assert kinds(whole).count("text") > 5
     assert texts(broken) == texts(whole)
     finished, expected = broken[-1][1], whole[-1][1]
@@ -101,11 +107,10 @@ async def test_an_answer_goes_on_where_it_was_when_the_upstream_dies_and_comes_b
 
 
 async def test_an_answer_goes_on_at_another_upstream_when_its_own_dies(
-    tmp_path: Path, model_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, model_path: Path, server: LlamaServer
 ) -> None:
-    caplog.set_level(logging.INFO, "leafstream.engines.openai")
-    with llama_server(model_path) as first, llama_server(model_path) as second:
-        async with served(tmp_path, first.url, second.url) as running:
+    with llama_server(model_path) as second:
+        async with served(tmp_path, server.url, second.url) as running:
             whole = await running.stream(STORY)
             assert isinstance(running.app.engine, UpstreamEngine)
             seen: list[tuple[int, Event]] = []
@@ -115,7 +120,7 @@ async def test_an_answer_goes_on_at_another_upstream_when_its_own_dies(
                     if len(seen) == 10:
                         standings = running.app.engine.standings
                         (busy,) = (s.url for s in standings if s.busy)
-                        (first if busy == first.url else second).kill()
+                        (server if busy == server.url else second).kill()
     assert texts(seen) == texts(whole)
 
 
@@ -195,10 +200,13 @@ async def test_b5_an_answer_that_is_cancelled_frees_the_upstreams_slots(
     tmp_path: Path, server: LlamaServer
 ) -> None:
     async with served(tmp_path, server.url) as running:
+        assert isinstance(running.app.engine, UpstreamEngine)
         slots = running.app.engine.slots
         for _ in range(2):
             answers = [await running.begin(STORY | {"max_tokens": 900}) for _ in range(slots)]
-            await asyncio.sleep(0.5)
+            while sum(one.busy for one in running.app.engine.standings) < slots:
+                await asyncio.sleep(0.01)
+            await asyncio.sleep(0.1)
             for answer in answers:
                 await running.http.post(f"/v1/answers/{answer}/cancel")
         async with asyncio.timeout(10):
@@ -210,7 +218,7 @@ async def test_a4_prompts_are_counted_by_the_upstreams_own_tokenizer(
     tmp_path: Path, server: LlamaServer
 ) -> None:
     async with served(tmp_path, server.url) as running:
-        seen = await running.stream(STORY)
+        seen = await running.stream(STORY | {"max_tokens": 4})
         response = await running.http.post(
             "/v1/answers", json=STORY | {"input": "cup " * 2000}, headers=STREAM
         )
@@ -247,16 +255,7 @@ def test_an_upstream_that_cannot_be_served_is_told_before_the_port_opens(
     tmp_path: Path, environment: dict[str, str], says: str
 ) -> None:
     kept = {name: os.environ[name] for name in ("PATH", "PYTHONPATH") if name in os.environ}
-    done = subprocess.run(
-        [sys.executable, "-c", "from leafstream.cli import main; main()", "serve"],
-        env={**kept, "HOME": str(tmp_path), "LEAFSTREAM_PORT": "0", **environment},
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    last = done.stderr.strip().splitlines()[-1]
-    assert done.returncode == 2, done.stderr
-    assert last.startswith("leafstream: ")
-    assert says in last
+    told = {**kept, "HOME": str(tmp_path), "LEAFSTREAM_PORT": "0", **environment}
+    done = command("serve", environment=told, folder=tmp_path)
+    assert done.code == 2, done.err
+    assert says in done.sentence

@@ -44,7 +44,7 @@ async def test_the_calls_of_the_readme_stream_a_valid_answer_from_the_real_model
     async with house(tmp_path, engine, assistants) as served:
         assert len(BODIES) == 2
         for body in BODIES:
-            events = await served.stream({**body, "seed": 7})
+            events = await served.stream({**body, "seed": 7, "max_tokens": 80})
             finished = events[-1][1]
             assert isinstance(finished, Finished)
             assert assistants["challenges"].errors(finished.value) == []

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from playwright.async_api import Page, expect
 
 from leafstream import Assistant
@@ -24,8 +25,15 @@ PHONE = {"width": 390, "height": 844}
 LOST = "net::ERR_"  # what a browser says of each request that fails
 
 
-def slow(text: str = TEXT, delay: float = 0.025) -> ScriptedEngine:
-    return ScriptedEngine(text, Play(delay=delay))
+class PacedEngine(ScriptedEngine):
+    """One that may hurry when the middle of its answer has been looked at."""
+
+    def pace(self, delay: float) -> None:
+        self._play = msgspec.structs.replace(self._play, delay=delay)
+
+
+def slow(text: str = TEXT, delay: float = 0.025) -> PacedEngine:
+    return PacedEngine(text, Play(delay=delay))
 
 
 @asynccontextmanager

@@ -15,19 +15,21 @@ from tests.browser import browser, tab
 from tests.web.person import RECOMMEND, TEXT, TITLES, ask, drawn, home, opened, slow, until
 
 __all__ = ["browser"]
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_fields_fill_in_as_cards_while_the_model_writes(
     tmp_path: Path, browser: Browser
 ) -> None:
-    async with home(tmp_path, slow()) as served, tab(browser) as page:
+    engine = slow()
+    async with home(tmp_path, engine) as served, tab(browser) as page:
         await opened(page, served)
         await ask(page)
         first = page.locator(".cards > li").first
         await expect(first).to_contain_text("A cup of your own")
         assert await page.locator(".answer").get_attribute("aria-busy") == "true"
         assert await page.locator(".ghost").count() > 0
+        engine.pace(0)
         await until(page, "complete")
         assert await page.locator(".cards .heading dd").all_inner_texts() == TITLES
         text = await drawn(page)
@@ -50,6 +52,7 @@ async def test_stop_ends_it_on_the_server_and_keeps_what_is_there(
         await until(page, "cancelled")
         assert engine.running == 0
         assert "Small steps" in await drawn(page)
+        engine.pace(0)
         await page.get_by_role("button", name="Ask again").click()
         await until(page, "complete")
     assert len(engine.generations) == 2

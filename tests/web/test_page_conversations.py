@@ -14,7 +14,7 @@ from tests.house import House, house
 from tests.web.person import home, opened, slow, until
 
 __all__ = ["browser"]
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_conversations_are_begun_opened_renamed_and_deleted(
@@ -54,6 +54,7 @@ async def test_a_reload_in_the_middle_of_a_chat_shows_the_question_and_goes_on(
         await expect(page.locator(".answer")).to_contain_text("Bring a cup")
         await page.reload()
         await expect(page.locator(".asked")).to_contain_text("Cups?")
+        engine.pace(0)
         await until(page, "complete")
         await page.reload()
         await expect(page.locator(".answer")).to_have_count(1)
@@ -103,19 +104,18 @@ async def test_a_conversation_is_shown_under_the_assistant_that_it_is_held_with(
         await expect(page).to_have_url(f"{served.url}/#/chat/{conversation}")
 
 
-@pytest.mark.parametrize(
-    ("place", "words"),
-    [
-        ("nobody", "There is no assistant nobody here."),
-        ("chat/conv_none", "There is no such conversation any more."),
-        ("chat/ans_none", "That answer is kept no longer."),
-        ("nobody/ans_none", "That answer is kept no longer."),
-    ],
-)
 async def test_an_address_of_nothing_says_so_and_leaves_a_form_to_ask_with(
-    tmp_path: Path, browser: Browser, place: str, words: str
+    tmp_path: Path, browser: Browser
 ) -> None:
-    async with home(tmp_path, ScriptedEngine("x")) as served, tab(browser, "404") as page:
-        await opened(page, served, place)
-        await expect(page.locator("#problem")).to_have_text(words)
-        await expect(page.locator("form#ask")).to_be_visible()
+    addresses = {
+        "nobody": "There is no assistant nobody here.",
+        "chat/conv_none": "There is no such conversation any more.",
+        "chat/ans_none": "That answer is kept no longer.",
+        "nobody/ans_none": "That answer is kept no longer.",
+    }
+    async with home(tmp_path, ScriptedEngine("x")) as served:
+        for place, words in addresses.items():
+            async with tab(browser, "404") as page:
+                await opened(page, served, place)
+                await expect(page.locator("#problem")).to_have_text(words)
+                await expect(page.locator("form#ask")).to_be_visible()

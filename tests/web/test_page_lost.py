@@ -12,7 +12,7 @@ from tests.serving import serving
 from tests.web.person import LOST, RECOMMEND, TEXT, ask, drawn, home, opened, slow, until
 
 __all__ = ["browser"]
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def test_a_reload_in_mid_answer_goes_on_from_where_it_was(
@@ -27,6 +27,7 @@ async def test_a_reload_in_mid_answer_goes_on_from_where_it_was(
         await expect(page.locator(".cards > li").first).to_contain_text("A cup of your own")
         assert await page.locator(".answer").get_attribute("aria-busy") == "true"
         assert await page.get_by_label("Location").input_value() == "city"
+        engine.pace(0)
         await until(page, "complete")
         await page.reload()  # and an answer that has ended is still there
         await until(page, "complete")
@@ -56,6 +57,7 @@ async def test_a_reload_shows_at_once_what_was_there_and_asks_for_the_rest_alone
         await expect(page.locator(".plan")).to_contain_text("room for")
         await expect(page.locator(".state")).to_have_text("Writing")
         assert asked[0] > 3
+        engine.pace(0)
         await page.reload()
         await until(page, "complete")
         assert RECOMMEND in await drawn(page)
@@ -75,6 +77,7 @@ async def test_a_network_that_goes_and_comes_back_loses_nothing(
         await expect(page.locator(".drawing")).to_contain_text("Small steps")
         await page.context.set_offline(True)
         await until(page, "lost")
+        engine.pace(0)
         await page.context.set_offline(False)
         await until(page, "complete")
         assert RECOMMEND in await drawn(page)
@@ -89,6 +92,8 @@ async def test_two_tabs_show_one_answer(tmp_path: Path, browser: Browser) -> Non
         await page.wait_for_url("**/*ans_*")
         async with tab(browser) as other:
             await other.goto(page.url)
+            await expect(other.locator(".drawing")).to_contain_text("Small steps")
+            engine.pace(0)
             await until(other, "complete")
             await until(page, "complete")
             assert await drawn(other) == await drawn(page)

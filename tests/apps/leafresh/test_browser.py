@@ -16,7 +16,7 @@ from tests.browser import browser, tab
 
 __all__ = ["browser"]
 
-pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
 # As the service's own page does it, but for keeping what it has seen.
 PHONE = {"width": 390, "height": 844}
