@@ -14,13 +14,13 @@ $(BIN)/pip:
 	$(PYTHON) -m venv $(VENV)
 
 $(READY): pyproject.toml | $(BIN)/pip
-	$(PIP) install -e .
+	$(PIP) install --no-compile -e .
 	@touch $@
 
 # torch first and by its exact version: a range would take a build for GPUs of several gigabytes.
 $(DEV_READY): pyproject.toml | $(BIN)/pip
-	$(PIP) install 'torch==2.13.0'
-	$(PIP) install -e '.[dev,postgres,redis,leafresh,transformers]'
+	$(PIP) install --no-compile 'torch==2.13.0'
+	$(PIP) install --no-compile -e '.[dev,postgres,redis,leafresh,transformers]'
 	@touch $@ $(READY)
 
 .PHONY: serve
@@ -33,13 +33,24 @@ leafresh: $(READY) ## the same for the Leafresh chatbot, with its Korean search
 	@exec $(BIN)/leafstream serve leafresh
 
 .PHONY: test
-test: $(DEV_READY) ## set up, then lint, types and all tests
+test: ## set up, then lint, types and all tests
+	@$(MAKE) --no-print-directory -j 2 packages $(DEV_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(MAKE) --no-print-directory -j 2 types tests
+
+.PHONY: packages
+packages:
+	$(PYTHON) -m tests.debian
+
+.PHONY: types
+types:
 	$(BIN)/mypy
-	$(BIN)/python -m tests.debian
-	# What a busy machine made too late is asked once more; nothing else is.
-	$(BIN)/pytest -n 3 --dist worksteal --reruns 1 --only-rerun TimeoutError
+
+# What a busy machine made too late is asked once more; nothing else is.
+.PHONY: tests
+tests:
+	$(BIN)/pytest -n 4 --no-loadscope-reorder --reruns 1 --only-rerun TimeoutError
 
 .PHONY: bench
 bench: $(DEV_READY) ## measure beside other programs; writes bench/results/bench.json
@@ -50,7 +61,7 @@ bench: $(DEV_READY) ## measure beside other programs; writes bench/results/bench
 
 .PHONY: faults
 faults: $(DEV_READY) ## kill, cut, fill and freeze, and count what is lost; 25 minutes
-	$(BIN)/python -m tests.debian
+	$(PYTHON) -m tests.debian
 	$(BIN)/python -m bench.faults
 
 .PHONY: budgets

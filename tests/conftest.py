@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from leafstream.engines.checkpoint import dequantized
 from leafstream.engines.weights import WeightOptions, Weights, load, require_extra
@@ -15,6 +17,21 @@ from leafstream.sizing import Use
 
 # Several workers share few cores: a thread that waits must not keep the awaited from running.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+
+TORCH = ("tests/contract/test_engines.py", "tests/unit/transformers/")
+
+
+class ByFile(LoadFileScheduling):  # type: ignore[misc]
+    """Each file to one worker, and all that needs torch to one, which takes seconds to import."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "torch" if nodeid.startswith(TORCH) else super()._split_scope(nodeid)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
