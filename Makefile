@@ -37,7 +37,9 @@ test: ## set up, then lint, types and all tests
 	@$(MAKE) --no-print-directory -j 2 packages $(DEV_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(MAKE) --no-print-directory -j 2 types tests
+	@$(MAKE) --no-print-directory -j 2 types collected
+	# What a busy machine made too late is asked once more; nothing else is.
+	$(BIN)/pytest -n 4 --no-loadscope-reorder --reruns 1 --only-rerun TimeoutError
 
 .PHONY: packages
 packages:
@@ -47,10 +49,10 @@ packages:
 types:
 	$(BIN)/mypy
 
-# What a busy machine made too late is asked once more; nothing else is.
-.PHONY: tests
-tests:
-	$(BIN)/pytest -n 4 --no-loadscope-reorder --reruns 1 --only-rerun TimeoutError
+# Compiles what tests import, which several workers at once would do each for itself.
+.PHONY: collected
+collected:
+	@$(BIN)/pytest --collect-only -q >/dev/null 2>&1 || true
 
 .PHONY: bench
 bench: $(DEV_READY) ## measure beside other programs; writes bench/results/bench.json
