@@ -23,7 +23,9 @@ async def executor() -> AsyncIterator[ThreadPoolExecutor]:
 async def test_what_comes_fast_is_handed_over_together_and_in_order(
     executor: ThreadPoolExecutor,
 ) -> None:
-    mailbox: Mailbox[int] = Mailbox(asyncio.get_running_loop(), Beat(2.0))
+    mailbox: Mailbox[int] = Mailbox(
+        asyncio.get_running_loop(), Beat(asyncio.get_running_loop(), 2.0)
+    )
 
     def put() -> None:
         for number in range(60):
@@ -46,7 +48,7 @@ async def test_the_end_does_not_wait_for_a_rest(executor: ThreadPoolExecutor) ->
             time.sleep(0.01)
 
     begun = time.monotonic()
-    async with aclosing(stream(executor, call, Beat(60.0))) as items:
+    async with aclosing(stream(executor, call, Beat(asyncio.get_running_loop(), 60.0))) as items:
         assert [item async for item in items] == [*range(2 * EAGER)]
     assert time.monotonic() - begun < 30
 
@@ -68,7 +70,7 @@ async def test_what_comes_slower_than_the_rest_is_handed_over_at_once(
             heard.wait(10)
             delays.append(time.monotonic() - begun)
 
-    async with aclosing(stream(executor, call, Beat(1.0))) as items:
+    async with aclosing(stream(executor, call, Beat(asyncio.get_running_loop(), 1.0))) as items:
         async for item in items:
             if item:
                 heard.set()
@@ -83,30 +85,36 @@ async def test_closing_a_stream_that_rests_ends_its_thread(executor: ThreadPoolE
             time.sleep(0.001)
         is_over.set()
 
-    async with aclosing(stream(executor, call, Beat(1.0))) as items:
+    async with aclosing(stream(executor, call, Beat(asyncio.get_running_loop(), 1.0))) as items:
         assert [await anext(items) for _ in range(EAGER + 1)] == [1] * (EAGER + 1)
     assert is_over.is_set()
 
 
-async def test_those_that_rest_are_woken_together() -> None:
-    loop, beat = asyncio.get_running_loop(), Beat(1.0)
+async def test_those_that_rest_are_woken_together_by_what_comes_after_a_beat() -> None:
+    loop = asyncio.get_running_loop()
+    beat = Beat(loop, 2.0)
     mailboxes: list[Mailbox[int]] = [Mailbox(loop, beat) for _ in range(3)]
-    woken: list[float] = []
 
-    async def rest(mailbox: Mailbox[int]) -> None:
-        await mailbox.take()
-        woken.append(time.monotonic())
+    async def resting() -> list[asyncio.Task[list[int]]]:
+        for mailbox in mailboxes:
+            mailbox.put(0)
+            mailbox.put(0)
+        tasks = [asyncio.create_task(mailbox.take()) for mailbox in mailboxes]
+        await asyncio.sleep(0.05)
+        return tasks
 
     for mailbox in mailboxes:
         for number in range(EAGER):
             mailbox.put(number)
         assert len(await mailbox.take()) == EAGER
-        mailbox.put(0)
-        mailbox.put(0)
-    begun = time.monotonic()
-    async with asyncio.TaskGroup() as tasks:
-        for mailbox in mailboxes:
-            tasks.create_task(rest(mailbox))
-            await asyncio.sleep(0.2)
-    assert max(woken) - min(woken) < 0.15
-    assert woken[0] - begun > 0.9
+    first = await resting()
+    mailboxes[0].put(1)
+    assert await asyncio.wait_for(asyncio.gather(*first), 1.0) == [[0, 0, 1], [0, 0], [0, 0]]
+    second = await resting()
+    mailboxes[1].put(1)
+    await asyncio.sleep(0.05)
+    assert not any(task.done() for task in second)
+    await asyncio.sleep(2.0)
+    mailboxes[2].put(1)
+    assert await asyncio.wait_for(asyncio.gather(*second), 1.0) == [[0, 0], [0, 0, 1], [0, 0, 1]]
+    assert await asyncio.gather(*await resting()) == [[0, 0]] * 3  # where nothing comes

@@ -104,7 +104,7 @@ class LlamaCppEngine:
         self._grammars = Grammars()
         self._threads = ThreadPoolExecutor(options.slots, thread_name_prefix="llama")
         self._tokenizer = Tokenizer(folder / "llama.sock")
-        self._beat = thread.Beat(REST_SECONDS)
+        self._beat = thread.Beat(asyncio.get_running_loop(), REST_SECONDS)
         self._closing = False
 
     @classmethod

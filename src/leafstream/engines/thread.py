@@ -23,28 +23,27 @@ class Beat:
     Where nothing comes then, they are woken after as long again.
     """
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self.seconds = seconds
+        self._loop = loop
         self._resting: set[asyncio.Event] = set()
         self._struck = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def join(self, woken: asyncio.Event) -> None:
         """Set `woken` at the next beat."""
         self._resting.add(woken)
         if self._timer is None:
-            self._loop = asyncio.get_running_loop()
             self._timer = self._loop.call_later(2 * self.seconds, self._strike)
 
     def leave(self, woken: asyncio.Event) -> None:
         self._resting.discard(woken)
 
     def came(self, now: float) -> None:
-        """Called from a thread."""
-        if self._resting and now - self._struck >= self.seconds and self._loop is not None:
+        """Called from the thread."""
+        if self._resting and now - self._struck >= self.seconds:
             self._struck = now
-            self._loop.call_soon_threadsafe(self._strike)
+            _call(self._loop, self._strike)
 
     def _strike(self) -> None:
         if self._timer is not None:
@@ -94,9 +93,7 @@ class Mailbox(Generic[T]):
         self._wake()
 
     def _wake(self) -> None:
-        # The loop may have been closed by an interrupt while the thread was still writing.
-        if not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._arrived.set)
+        _call(self._loop, self._arrived.set)
 
     async def ended(self) -> None:
         """Wait for the thread; not even a second cancellation may leave it behind."""
@@ -135,6 +132,12 @@ class Mailbox(Generic[T]):
         finally:
             beat.leave(self._arrived)
         self._arrived.clear()
+
+
+def _call(loop: asyncio.AbstractEventLoop, callback: Callable[[], None]) -> None:
+    # The loop may have been closed by an interrupt while the thread was still writing.
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(callback)
 
 
 Blocking = Callable[[Mailbox[T]], None]
