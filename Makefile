@@ -8,6 +8,8 @@ READY := $(VENV)/.ready
 DEV_READY := $(VENV)/.ready-dev
 BENCH_VENV := .venv-bench
 VLLM_VENV := .venv-vllm
+# Tests start hundreds of processes, each of which would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit("leafstream needs Python 3.11 or newer; set PYTHON=python3.x" if sys.version_info < (3, 11) else 0)'
