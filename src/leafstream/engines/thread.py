@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-EAGER = 8
+EAGER = 5
 """So many items are never rested for: of JSON, text begins a few tokens behind the first one."""
 
 
