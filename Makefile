@@ -39,9 +39,7 @@ test: ## set up, then lint, types and all tests
 	@$(MAKE) --no-print-directory -j 2 packages $(DEV_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(MAKE) --no-print-directory -j 2 types collected
-	# What a busy machine made too late is asked once more; nothing else is.
-	$(BIN)/pytest -n 4 --no-loadscope-reorder --reruns 1 --only-rerun TimeoutError
+	@$(MAKE) --no-print-directory -j 2 types tests
 
 .PHONY: packages
 packages:
@@ -55,6 +53,11 @@ types:
 .PHONY: collected
 collected:
 	@$(BIN)/pytest --collect-only -q >/dev/null 2>&1 || true
+
+.PHONY: tests
+tests: collected
+	# What a busy machine made too late is asked once more; nothing else is.
+	$(BIN)/pytest -n 4 --no-loadscope-reorder --reruns 1 --only-rerun TimeoutError
 
 .PHONY: bench
 bench: $(DEV_READY) ## measure beside other programs; writes bench/results/bench.json

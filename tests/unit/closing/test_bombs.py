@@ -16,20 +16,20 @@ SECONDS = 1.0
 
 @pytest.mark.parametrize("name", bombs.SERVED)
 def test_a_small_schema_of_many_ways_is_served_at_once(name: str) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     schema = Schema.parse(bombs.SERVED[name])
     text = least(schema)
-    assert time.perf_counter() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
     assert len(text) < 100
 
 
 @pytest.mark.parametrize("name", bombs.REFUSED)
 def test_a_schema_that_asks_for_too_much_is_refused_at_once_and_by_name(name: str) -> None:
     raw, sentence = bombs.REFUSED[name]
-    begun = time.perf_counter()
+    begun = time.process_time()
     with pytest.raises(UnsupportedSchema, match=sentence):
         least(Schema.parse(raw))
-    assert time.perf_counter() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
 
 
 def test_a_union_has_each_branch_once_however_many_ways_lead_to_it() -> None:
@@ -57,6 +57,6 @@ def test_a_key_is_matched_as_the_validator_matches_it() -> None:
 def test_a_word_is_known_by_its_shortest_beginning_of_its_own(
     words: tuple[str, ...], beginnings: set[str]
 ) -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     assert set(Words(words).decided) == beginnings
-    assert time.perf_counter() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS

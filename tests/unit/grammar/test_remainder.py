@@ -96,9 +96,9 @@ def test_members_that_are_not_declared_may_follow_those_that_are() -> None:
 def test_the_grammar_of_many_optional_members_is_short() -> None:
     members = {f"member{n}": TEXT for n in range(200)}
     schema = Schema.parse({"type": "object", "properties": members, "additionalProperties": False})
-    begun = time.perf_counter()
+    begun = time.process_time()
     grammar = compile_remainder('{"member0":"a"', schema)
-    assert time.perf_counter() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
     assert grammar is not None
     assert len(grammar) < 300 * len(members)
     assert ends(grammar, ',"member7":"x","member199":"y"}')
@@ -116,9 +116,9 @@ def test_the_grammar_of_a_way_through_unions_of_unions_is_short() -> None:
         defs[f"a{n}"] = {"anyOf": ways}
     schema = Schema.parse({"$defs": defs, "$ref": "#/$defs/a7"})
     written = '{"in":' * 8
-    begun = time.perf_counter()
+    begun = time.process_time()
     grammar = remainder(written + '"a', schema)
-    assert time.perf_counter() - begun < SECONDS
+    assert time.process_time() - begun < SECONDS
     assert grammar is not None
     assert len(grammar) < 20_000
 
