@@ -42,38 +42,33 @@ REPEATS, LEAST, SECONDS = 5, 2, 80.0
 """At most REPEATS; where they take longer than SECONDS, fewer, but LEAST."""
 STREAMER_TOKENS = 32
 QUESTION = "Tell me a long story about a cup."
-OPENED, CLOSED = '{"story":"', '"}'
+OPENED = '{"story":"'
 KINDS = ("free text", "schema")
 USED = re.compile(rb'"completion_tokens":(\d+)')
 Sample = tuple[float, float]
-"""Seconds to the first text, tokens/s of all streams together after it."""
+"""Seconds to the first text, tokens/s of all streams together from there to their end."""
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """What all of them are asked; of the tokens, `opened` come before the text, `closed` after."""
+    """What all of them are asked; `opened` of the tokens come before the text."""
 
     kind: str
     streams: int
     payload: dict[str, Any]
     opened: int = 0
-    closed: int = 0
 
     @property
     def tokens(self) -> int:
         return STREAMS[self.streams]
 
-    def sample(self, begun: float, times: list[list[float]], num_tokens: list[int]) -> Sample:
-        """From when each piece of text came, and how many tokens each stream has."""
-        first = statistics.median(heard[0] for heard in times) - begun
-        span = max(heard[-1] for heard in times) - min(heard[0] for heard in times)
-        return first, sum(count - self.opened - self.closed - 1 for count in num_tokens) / span
-
-    def of_tokens(self, begun: float, times: list[list[float]]) -> Sample:
-        """From when each token came; what comes after the last of them is no token."""
-        counts = [min(len(heard), self.tokens) for heard in times]
-        ends = [count - self.closed for count in counts]
-        texts = [heard[self.opened : end] for heard, end in zip(times, ends, strict=True)]
-        return self.sample(begun, texts, counts)
+    def sample(
+        self, begun: float, firsts: list[float], ends: list[float], num_tokens: list[int]
+    ) -> Sample:
+        """From when the text of each stream began, when the stream ended, and its tokens."""
+        span = max(ends) - min(firsts)
+        return statistics.median(firsts) - begun, sum(
+            count - self.opened - 1 for count in num_tokens
+        ) / span
 
 
 def story(tokens: int) -> dict[str, Any]:
@@ -95,7 +90,7 @@ async def asked(seat: Sitting, kind: str, streams: int) -> Asked:
         del payload[ours]
     if schema is None:
         return Asked(kind, streams, payload)
-    return Asked(kind, streams, payload, await engine.count(OPENED), await engine.count(CLOSED))
+    return Asked(kind, streams, payload, await engine.count(OPENED))
 
 
 def direct(engine: LlamaCppEngine, asked: Asked) -> Sample:
@@ -113,7 +108,10 @@ def direct(engine: LlamaCppEngine, asked: Asked) -> Sample:
         thread.start()
     for thread in threads:
         thread.join()
-    return asked.of_tokens(begun, [[at for at, raw in heard if _is_text(raw)] for heard in chunks])
+    texts = [[at for at, raw in heard if _is_text(raw)] for heard in chunks]
+    ends = [heard[-1][0] for heard in chunks]
+    firsts = [heard[asked.opened] for heard in texts]
+    return asked.sample(begun, firsts, ends, [len(heard) for heard in texts])
 
 
 def _is_text(raw: str) -> bool:
@@ -131,7 +129,7 @@ async def served(seat: Sitting, asked: Asked) -> Sample:
     )
     answer = await _heard(question)
     counts = [int(USED.findall(tail)[-1]) for tail in answer.tails]
-    return asked.sample(answer.begun, answer.times, counts)
+    return asked.sample(answer.begun, [heard[0] for heard in answer.times], answer.ends, counts)
 
 
 async def over_http(seat: Sitting, asked: Asked) -> Sample:
@@ -140,7 +138,8 @@ async def over_http(seat: Sitting, asked: Asked) -> Sample:
     body = json.dumps(asked.payload).encode()
     question = Question(address, "/completion", body, b"data: {", asked.streams)
     answer = await _heard(question)
-    return asked.of_tokens(answer.begun, answer.times)
+    counts = [min(len(heard), asked.tokens) for heard in answer.times]  # the end is no token
+    return asked.sample(answer.begun, [heard[0] for heard in answer.times], answer.ends, counts)
 
 
 async def _heard(question: Question) -> Answer:

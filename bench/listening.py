@@ -38,10 +38,11 @@ class Question(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct):
-    """When it was asked, when each piece came, of each stream, and the end of what each said."""
+    """When it was asked, when each piece came and the last byte, and the end of what was said."""
 
     begun: float
     times: list[list[float]]
+    ends: list[float]
     tails: list[bytes]
 
 
@@ -56,7 +57,12 @@ def connected(address: tuple[str, int] | str) -> socket.socket:
 def heard(question: Question) -> Answer:
     request, overlap = question.request(), len(question.mark) - 1
     connections = [connected(question.address) for _ in range(question.streams)]
-    answer = Answer(time.perf_counter(), [[] for _ in connections], [b"" for _ in connections])
+    answer = Answer(
+        time.perf_counter(),
+        [[] for _ in connections],
+        [0.0] * len(connections),
+        [b""] * len(connections),
+    )
     with selectors.DefaultSelector() as selector:
         for place, connection in enumerate(connections):
             connection.sendall(request)
@@ -67,9 +73,11 @@ def heard(question: Question) -> Answer:
                 now = time.perf_counter()
                 if not data:
                     selector.unregister(key.fileobj)
+                    continue
                 tail = answer.tails[place]
                 count = (tail[len(tail) - overlap :] + data).count(question.mark)
                 answer.times[place] += [now] * count
+                answer.ends[place] = now
                 answer.tails[place] = (tail + data)[-TAIL:]
     return answer
 
