@@ -39,23 +39,24 @@ test: ## set up, then lint, types and all tests
 	@$(MAKE) --no-print-directory -j 2 packages $(DEV_READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	@$(MAKE) --no-print-directory -j 2 types tests
+	@$(MAKE) --no-print-directory -j 2 types suite
 
 .PHONY: packages
 packages:
 	$(PYTHON) -m tests.debian
 
 .PHONY: types
-types:
+types: $(DEV_READY)
 	$(BIN)/mypy
 
-# Compiles what tests import, which several workers at once would do each for itself.
+# Compiles what tests import, which several workers at once would do each for itself; what is wrong
+# there is told by the run itself.
 .PHONY: collected
-collected:
+collected: $(DEV_READY)
 	@$(BIN)/pytest --collect-only -q >/dev/null 2>&1 || true
 
-.PHONY: tests
-tests: collected
+.PHONY: suite
+suite: collected
 	# What a busy machine made too late is asked once more; nothing else is.
 	$(BIN)/pytest -n 4 --no-loadscope-reorder --reruns 1 --only-rerun TimeoutError
 

@@ -65,10 +65,8 @@ class Asked(msgspec.Struct, frozen=True):
         self, begun: float, firsts: list[float], ends: list[float], num_tokens: list[int]
     ) -> Sample:
         """From when the text of each stream began, when the stream ended, and its tokens."""
-        span = max(ends) - min(firsts)
-        return statistics.median(firsts) - begun, sum(
-            count - self.opened - 1 for count in num_tokens
-        ) / span
+        written = sum(count - self.opened - 1 for count in num_tokens)
+        return statistics.median(firsts) - begun, written / (max(ends) - min(firsts))
 
 
 def story(tokens: int) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import socket
 import ssl
 import subprocess
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,7 +21,7 @@ from leafstream.engines.openai.failures import Source, UpstreamUnavailable, unav
 from leafstream.engines.upstream import UpstreamEngine
 from leafstream.errors import EngineUnavailable
 from leafstream.settings import Settings
-from tests.contract.upstreams import asked
+from tests.contract.upstreams import asked, opened
 from tests.rude_server import rude_server
 
 BIG = 3 << 20
@@ -177,3 +178,15 @@ def test_of_a_host_of_several_addresses_none_is_told() -> None:
     assert error.message == "the upstream: it cannot be reached at any of its addresses"
     one = unavailable(Source("http://h"), OSError(113, "Connect call failed ('10.0.0.7', 80)"))
     assert one.message == "the upstream: No route to host"
+
+
+async def test_counting_long_texts_keeps_none_of_them() -> None:
+    async with rude_server() as server:
+        engine = await opened(server.url)
+        tracemalloc.start()
+        for number in range(300):
+            assert await engine.count(f"{number} " + "cup " * 25_000) > 30_000
+        held, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        await engine.close()
+    assert held < 1 << 20
