@@ -29,7 +29,7 @@ from leafstream.answer import prepare
 from leafstream.ask import Ask
 from leafstream.draft import Draft, Job
 from leafstream.engines.checkpoint import checkpoint
-from leafstream.engines.llamacpp import LlamaCppEngine, LlamaCppOptions
+from leafstream.engines.llamacpp import Begun, LlamaCppEngine, LlamaCppOptions
 from leafstream.engines.llamacpp_wire import decode_part
 from leafstream.messages import Message
 from leafstream.models.fetch import cache_folder
@@ -83,7 +83,10 @@ async def asked(seat: Sitting, kind: str, streams: int) -> Asked:
     job = Job("", ask, turns, schema, lambda _: [])
     # The grammar is the one that leafstream hands on, which lands within the tokens.
     generation = Draft(job, await prepare(job, engine)).generation()
-    payload = await engine._payload(generation)  # noqa: SLF001
+    grammar = None
+    if generation.schema is not None:
+        grammar = await engine._grammars.following("", generation.schema)  # noqa: SLF001
+    payload = engine._payload(generation, Begun(grammar=grammar))  # noqa: SLF001
     for ours in ("timings_per_token", "return_progress"):
         del payload[ours]
     if schema is None:

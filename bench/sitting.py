@@ -16,7 +16,7 @@ from leafstream.log.choice import open_storage
 from leafstream.models.fetch import cache_folder, resolve
 from leafstream.sampling import Sampling
 from leafstream.served import Served
-from leafstream.server import Listening
+from leafstream.server import Listening, spare_collector
 from leafstream.settings import Settings
 from leafstream.store.conversations import Conversations
 
@@ -41,6 +41,7 @@ async def sitting(
         read = Settings(_env_file=None, **given)  # type: ignore[call-arg]
         store = await Conversations.open(read.database)
         app = LeafstreamApp(read, engine, Served(CHAT), store, await open_storage(read.answers))
+        spare_collector()
         async with Listening(app) as url:
             yield Sitting(url, app, engine)
 

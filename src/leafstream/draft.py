@@ -170,7 +170,9 @@ class Draft:
     def _decode(self, chunk: Chunk) -> list[Event]:
         self._written.add(chunk)
         self._spent += chunk.num_tokens
-        self._cached = max(self._cached, chunk.cached_tokens)
+        # An engine that goes on from a text counts that as read again or not, too.
+        cached = min(chunk.cached_tokens, self.plan.prompt_tokens)
+        self._cached = max(self._cached, cached)
         events = self._decoder.feed(chunk.text)
         self._decide(chunk)
         events += self._watched(chunk)

@@ -55,7 +55,8 @@ async def test_a_text_goes_on_after_a_cut_at_any_token_as_it_would_have(
     for cut in range(1, len(whole), 9):
         head = whole[:cut]
         prefix = Prefix(text_of(head), tuple(token for chunk in head for token in chunk.tokens))
-        rest = msgspec.structs.replace(generation, prefix=prefix, max_tokens=MAX_TOKENS - cut)
+        left = MAX_TOKENS - len(prefix.tokens)
+        rest = msgspec.structs.replace(generation, prefix=prefix, max_tokens=left)
         assert text_of(head) + text_of(await written(engine, rest)) == text_of(whole)
 
 

@@ -11,7 +11,9 @@ from contextlib import aclosing
 
 import pytest
 
-from leafstream.engines.thread import EAGER, Beat, Mailbox, stream
+from leafstream.engines.thread import Beat, Mailbox, stream
+
+EAGER = 5
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ async def test_what_comes_fast_is_handed_over_together_and_in_order(
     executor: ThreadPoolExecutor,
 ) -> None:
     mailbox: Mailbox[int] = Mailbox(
-        asyncio.get_running_loop(), Beat(asyncio.get_running_loop(), 2.0)
+        asyncio.get_running_loop(), Beat(asyncio.get_running_loop(), 2.0), EAGER
     )
 
     def put() -> None:
@@ -48,7 +50,9 @@ async def test_the_end_does_not_wait_for_a_rest(executor: ThreadPoolExecutor) ->
             time.sleep(0.01)
 
     begun = time.monotonic()
-    async with aclosing(stream(executor, call, Beat(asyncio.get_running_loop(), 60.0))) as items:
+    async with aclosing(
+        stream(executor, call, Beat(asyncio.get_running_loop(), 60.0), EAGER)
+    ) as items:
         assert [item async for item in items] == [*range(2 * EAGER)]
     assert time.monotonic() - begun < 30
 
@@ -70,7 +74,9 @@ async def test_what_comes_slower_than_the_rest_is_handed_over_at_once(
             heard.wait(10)
             delays.append(time.monotonic() - begun)
 
-    async with aclosing(stream(executor, call, Beat(asyncio.get_running_loop(), 1.0))) as items:
+    async with aclosing(
+        stream(executor, call, Beat(asyncio.get_running_loop(), 1.0), EAGER)
+    ) as items:
         async for item in items:
             if item:
                 heard.set()
@@ -85,7 +91,9 @@ async def test_closing_a_stream_that_rests_ends_its_thread(executor: ThreadPoolE
             time.sleep(0.001)
         is_over.set()
 
-    async with aclosing(stream(executor, call, Beat(asyncio.get_running_loop(), 1.0))) as items:
+    async with aclosing(
+        stream(executor, call, Beat(asyncio.get_running_loop(), 1.0), EAGER)
+    ) as items:
         assert [await anext(items) for _ in range(EAGER + 1)] == [1] * (EAGER + 1)
     assert is_over.is_set()
 
@@ -93,7 +101,7 @@ async def test_closing_a_stream_that_rests_ends_its_thread(executor: ThreadPoolE
 async def test_those_that_rest_are_woken_together_by_what_comes_after_a_beat() -> None:
     loop = asyncio.get_running_loop()
     beat = Beat(loop, 2.0)
-    mailboxes: list[Mailbox[int]] = [Mailbox(loop, beat) for _ in range(3)]
+    mailboxes: list[Mailbox[int]] = [Mailbox(loop, beat, EAGER) for _ in range(3)]
 
     async def resting() -> list[asyncio.Task[list[int]]]:
         for mailbox in mailboxes:

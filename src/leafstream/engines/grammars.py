@@ -16,6 +16,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from leafstream.engines.grammar import Grammar, compile_grammar, compile_remainder
+from leafstream.engines.opening import Opening, opening
 from leafstream.errors import UnsupportedSchema
 from leafstream.schema import Schema
 
@@ -30,6 +31,7 @@ class Grammars:
 
     def __init__(self) -> None:
         self._kept: dict[bytes, Grammar] = {}
+        self._openings: dict[str, Opening] = {}
         self._threads = ThreadPoolExecutor(NUM_THREADS, thread_name_prefix="grammar")
 
     async def whole(self, schema: Schema) -> Grammar:
@@ -40,6 +42,7 @@ class Grammars:
             grammar = await self.run(partial(compile_grammar, schema))
             if len(self._kept) >= MAX_KEPT:
                 self._kept.clear()
+                self._openings.clear()
             self._kept[text] = grammar
         if grammar.is_too_large:
             raise UnsupportedSchema(
@@ -54,6 +57,14 @@ class Grammars:
         if not prefix.strip():
             return (await self.whole(schema)).text
         return await self.run(partial(compile_remainder, prefix, schema))
+
+    async def opening(self, schema: Schema) -> Opening:
+        """What every answer begins with. Raises UnsupportedSchema as `whole` does."""
+        grammar = await self.whole(schema)
+        key = grammar.text or ""
+        if key not in self._openings:
+            self._openings[key] = await self.run(partial(opening, grammar, schema))
+        return self._openings[key]
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do what compiles a grammar in one of the threads."""

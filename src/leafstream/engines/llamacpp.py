@@ -48,6 +48,8 @@ from leafstream.schema import Schema
 
 REST_SECONDS = 0.05
 """Tokens that come within it are handed over together, of all streams; nobody reads that fast."""
+EAGER = 5
+"""Of JSON whose beginning the model writes itself, so many are not."""
 
 
 class LlamaCppOptions(msgspec.Struct, frozen=True):
@@ -82,6 +84,23 @@ class Loaded(msgspec.Struct, frozen=True):
     server: Any
     header: Header
     pieces: dict[str, int]
+
+
+class Begun(msgspec.Struct, frozen=True):
+    """What the model goes on from, and the grammar of what follows.
+
+    `opening` is the text of the tokens where nothing was written and an answer's beginning is
+    certain.
+    """
+
+    tokens: tuple[int, ...] = ()
+    grammar: str | None = None
+    opening: str = ""
+
+    @property
+    def opened(self) -> int:
+        """The number of tokens of the opening."""
+        return len(self.tokens) if self.opening else 0
 
 
 class LlamaCppEngine:
@@ -170,22 +189,27 @@ class LlamaCppEngine:
         return (await self._grammars.whole(schema)).exact
 
     async def generate(self, generation: Generation) -> AsyncGenerator[Chunk, None]:
-        payload = msgspec.json.encode(await self._payload(generation)).decode()
-        call = self._completion(payload)
-        finish, told = None, 0
-        streamed = thread.stream(self._threads, call, self._beat)
+        begun = await self._begun(generation)
+        payload = msgspec.json.encode(self._payload(generation, begun)).decode()
+        call, eager = self._completion(payload), _eager(generation, begun)
+        finish, told, is_opened = None, 0, not begun.opening
+        streamed = thread.stream(self._threads, call, self._beat, eager)
         async with contextlib.aclosing(streamed) as answers:
             async for raw in answers:
                 answer = decode_part(raw)
-                chunk = await self._chunk(answer, answer.timings.predicted_n - told)
+                num_tokens = answer.timings.predicted_n - told
+                chunk = await self._chunk(answer, num_tokens, begun.opened)
                 told = max(told, answer.timings.predicted_n)
                 finish = chunk.finish or finish
+                if not is_opened and chunk.text:
+                    yield Chunk(begun.opening, begun.opened, begun.tokens)
+                    is_opened = True
                 if chunk.text or chunk.finish:
                     yield chunk
         if finish is None:
             raise EngineUnavailable("llama.cpp ended a stream before its finish reason")
 
-    async def _chunk(self, answer: Part, num_tokens: int) -> Chunk:
+    async def _chunk(self, answer: Part, num_tokens: int, opened: int) -> Chunk:
         if answer.error is not None:
             raise refusal(answer.error)
         if not is_finite(answer):
@@ -196,7 +220,7 @@ class LlamaCppEngine:
         tokens = self._ids(choice, num_tokens)
         if len(tokens) != num_tokens:
             tokens = await self._spelled(choice.text, num_tokens, tokens)
-        usage, cached = told_usage(answer.usage), answer.timings.cache_n
+        usage, cached = told_usage(answer.usage, opened), answer.timings.cache_n
         return Chunk(choice.text, num_tokens, tokens, choice.finish_reason, usage, cached)
 
     def _ids(self, choice: Choice, num_tokens: int) -> tuple[int, ...]:
@@ -222,12 +246,22 @@ class LlamaCppEngine:
 
         return call
 
-    async def _payload(self, generation: Generation) -> dict[str, Any]:
-        prefix = generation.prefix
-        written = prefix.tokens or await self._tokenizer.tokens(prefix.text)
+    async def _begun(self, generation: Generation) -> Begun:
+        prefix, schema = generation.prefix, generation.schema
+        if schema is not None and not prefix.text and self._pieces:
+            opening = await self._grammars.opening(schema)
+            tokens = await self._tokenizer.tokens(opening.text)
+            if 0 < len(tokens) < generation.max_tokens:
+                return Begun(tokens, opening.grammar, opening.text)
+        tokens = prefix.tokens or await self._tokenizer.tokens(prefix.text)
+        if schema is None:
+            return Begun(tokens)
+        return Begun(tokens, await self._grammars.following(prefix.text, schema))
+
+    def _payload(self, generation: Generation, begun: Begun) -> dict[str, Any]:
         payload: dict[str, Any] = {
-            "prompt": [*generation.prompt.tokens, *written],
-            "n_predict": generation.max_tokens,
+            "prompt": [*generation.prompt.tokens, *begun.tokens],
+            "n_predict": generation.max_tokens - begun.opened,
             "stream": True,
             "cache_prompt": True,
             "timings_per_token": True,
@@ -238,11 +272,8 @@ class LlamaCppEngine:
         if not self._pieces:
             # Continuing at a token's border needs ids. They come with these only, at 0.3 ms each.
             payload["logprobs"] = 1
-        if generation.schema is not None:
-            # It begins with the first new token.
-            grammar = await self._grammars.following(prefix.text, generation.schema)
-            if grammar is not None:
-                payload["grammar"] = grammar
+        if begun.grammar is not None:
+            payload["grammar"] = begun.grammar  # it begins with the first new token
         return payload
 
     async def close(self) -> None:
@@ -252,6 +283,11 @@ class LlamaCppEngine:
         await asyncio.to_thread(self._threads.shutdown)
         self._server = None
         shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _eager(generation: Generation, begun: Begun) -> int:
+    """So many tokens are handed over as they come: of JSON, text begins behind some marks."""
+    return EAGER if generation.schema is not None and not begun.opening else 1
 
 
 def window_of(header: Header, options: LlamaCppOptions) -> int:

@@ -64,11 +64,12 @@ def is_progress(raw: str) -> bool:
     return '"prompt_progress":' in raw
 
 
-def told_usage(usage: _Usage | None) -> Usage | None:
+def told_usage(usage: _Usage | None, opened: int) -> Usage | None:
+    """`opened` tokens of the answer were read with the prompt."""
     if usage is None:
         return None
     cached = usage.prompt_tokens_details.cached_tokens
-    return Usage(usage.prompt_tokens, usage.completion_tokens, cached)
+    return Usage(usage.prompt_tokens - opened, usage.completion_tokens + opened, cached)
 
 
 def is_finite(part: Part) -> bool:

@@ -13,9 +13,6 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-EAGER = 5
-"""So many items are never rested for: of JSON, text begins a few tokens behind the first one."""
-
 
 class Beat:
     """Wakes all that rest together, with what comes `seconds` after they were woken before.
@@ -58,17 +55,19 @@ class Mailbox(Generic[T]):
     """Items from one thread to one task, in order, with one wake-up for what has piled up.
 
     With a `beat` its reader rests until the next one before it takes more: what comes faster is
-    handed over together, and at the same time as what others rest for; but for the first items.
-    What comes slower is handed over at once.
+    handed over together, and at the same time as what others rest for; but for the first `eager`
+    ones. What comes slower is handed over at once.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, beat: Beat | None = None) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, beat: Beat | None = None, eager: int = 1
+    ) -> None:
         self._loop = loop
         self._items: deque[T] = deque()
         self._arrived = asyncio.Event()
         self._is_awaited = False
         self._beat = beat
-        self._num_taken = 0
+        self._eager = eager
         self._came = 0.0
         self._gap = math.inf
         self.cancelled = threading.Event()
@@ -109,7 +108,7 @@ class Mailbox(Generic[T]):
 
     async def take(self) -> list[T]:
         """What has arrived, waiting for the first; [] at the end."""
-        if self._beat is not None and self._num_taken >= EAGER and self._gap < self._beat.seconds:
+        if self._beat is not None and self._eager <= 0 and self._gap < self._beat.seconds:
             await self._rest(self._beat)
         while not self._items and not self.over:
             self._is_awaited = True
@@ -119,7 +118,7 @@ class Mailbox(Generic[T]):
             self._arrived.clear()
         self._is_awaited = False
         taken = [self._items.popleft() for _ in range(len(self._items))]
-        self._num_taken += len(taken)
+        self._eager -= len(taken)
         return taken
 
     async def _rest(self, beat: Beat) -> None:
@@ -145,16 +144,16 @@ Blocking = Callable[[Mailbox[T]], None]
 
 
 async def stream(
-    executor: Executor, call: Blocking[T], beat: Beat | None = None
+    executor: Executor, call: Blocking[T], beat: Beat | None = None, eager: int = 1
 ) -> AsyncGenerator[T, None]:
     """The items of `call`, run in `executor`. Closing cancels it and returns when it has ended.
 
-    They come as a Mailbox with this `beat` hands them over.
+    They come as a Mailbox with this `beat` and `eager` hands them over.
 
     What `call` raises is raised here, after the items that came before.
     """
     loop = asyncio.get_running_loop()
-    mailbox: Mailbox[T] = Mailbox(loop, beat)
+    mailbox: Mailbox[T] = Mailbox(loop, beat, eager)
 
     def run() -> None:
         try:

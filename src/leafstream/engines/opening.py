@@ -1,0 +1,84 @@
+"""What every answer of a type begins with: an engine reads it, which is quicker than writing it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cache
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from leafstream.decoder.scan import Kind, Scan
+from leafstream.engines.grammar import Grammar, compile_remainder, limits
+from leafstream.schema import Node, Schema
+
+if TYPE_CHECKING:
+    from llguidance import LLTokenizer
+
+_LETTERS = re.compile(r".*[^\W_](?=\W)", re.DOTALL)
+"""A text up to its last letter or digit before a mark."""
+
+
+class Opening(msgspec.Struct, frozen=True):
+    """`text` begins every answer; `grammar` is of what follows it. No text: nothing is certain."""
+
+    text: str = ""
+    grammar: str | None = None
+
+
+def opening(grammar: Grammar, schema: Schema) -> Opening:
+    """The longest one that ends where a tokenizer would end a token, whatever follows.
+
+    Tokenizers part words from marks. A string's quote and a bracket may share a token with what
+    comes after them, so that an opening ends in neither, but for the quote of a text.
+    """
+    if grammar.text is None or not grammar.exact:
+        return Opening()
+    for text in _ends(_forced(grammar.text), schema):
+        rest = compile_remainder(text, schema)
+        if rest is not None:
+            return Opening(text, rest)
+    return Opening()
+
+
+def _forced(grammar: str) -> str:
+    from llguidance import LLMatcher  # noqa: PLC0415
+
+    found = LLMatcher(_bytes(), grammar, limits=limits()).compute_ff_bytes()
+    return found.decode(errors="ignore")  # its last character may be half
+
+
+@cache
+def _bytes() -> LLTokenizer:
+    from llguidance import LLTokenizer  # noqa: PLC0415
+
+    return LLTokenizer("byte")
+
+
+def _ends(forced: str, schema: Schema) -> Iterator[str]:
+    """Where the opening may end, the longest first."""
+    if _begins_text(forced, schema):
+        yield forced
+    if letters := _LETTERS.match(forced):
+        yield letters[0]
+
+
+def _begins_text(forced: str, schema: Schema) -> bool:
+    """Whether `forced` ends in the opening quote of a string of which any text may follow.
+
+    The grammar of a string's rest knows nothing of patterns and formats.
+    """
+    scan = Scan(forced)
+    if scan.pending.kind is not Kind.STRING or scan.pending.text:
+        return False
+    node: Node | None = schema.root
+    for frame in scan.frames:
+        if node is None or node.branches:
+            return False
+        node = node.member(frame.key) if frame.is_object else node.item(len(frame.value))
+    return node is not None and not node.branches and _is_free(node)
+
+
+def _is_free(node: Node) -> bool:
+    return node.allowed is None and not {"pattern", "format"} & node.raw.keys()
