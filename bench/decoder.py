@@ -23,7 +23,7 @@ Row = dict[str, Any]
 SIZES = (1_000, 10_000, 100_000)
 REFERENCE_PARSE = 40e-6
 REPEATS = 50
-ROUNDS = 5
+ROUNDS = 3
 TARGETS = {"strict": 3.0, "tolerant": 4.0}
 FLAT = 1.15
 
@@ -135,7 +135,7 @@ def repeat(parse: Callable[[str], Any], text: str) -> None:
 def cost(job: Callable[[], object], chunks: list[str]) -> float:
     """Microseconds a token."""
     long = len(chunks) > 10_000
-    return best(job, seconds=0.0 if long else 0.3, least=1 if long else 5) / len(chunks) * 1e6
+    return best(job, seconds=0.0 if long else 0.3, least=1 if long else 2) / len(chunks) * 1e6
 
 
 def mode_rows(
