@@ -15,7 +15,7 @@ from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -23,7 +23,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from leafstream.ask import Ask
 from leafstream.engines.scripted import Play, ScriptedEngine
-from leafstream.errors import InvalidRequest
+from leafstream.errors import InvalidRequest, LogUnavailable
 from leafstream.keys import add_key
 from leafstream.meter import AnswerRecords, Meters
 from leafstream.metrics import Load, Metrics
@@ -101,6 +101,26 @@ async def test_failures_and_notices_are_counted_by_their_code(tmp_path: Path) ->
     assert told.by("leafstream_answers_total", "end") == {"failed": 1.0}
     assert told.by("leafstream_failures_total", "code") == {"invalid_answer": 1.0}
     assert told.by("leafstream_notices_total", "code")["continued"] >= 1
+
+
+async def test_an_answer_that_the_log_gives_up_on_is_counted_as_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = ScriptedEngine(PAIR_TEXT, Play(delay=0.02))
+    async with house(tmp_path, engine, log_patience_seconds=0.1) as served:
+        reading = asyncio.create_task(served.stream(ASK_PAIR))
+        while not (await sample(served)).total("leafstream_completion_tokens_total"):
+            await asyncio.sleep(0.01)
+
+        async def away(_: object) -> NoReturn:
+            raise LogUnavailable("the disk is full")
+
+        monkeypatch.setattr(served.app.log._storage, "write", away)
+        assert (await reading)[-1][1].kind == "failed"
+        told = await sample(served)
+        monkeypatch.undo()
+    assert told.by("leafstream_failures_total", "code") == {"log_unavailable": 1.0}
+    assert told.by("leafstream_answers_total", "end") == {"failed": 1.0}
 
 
 async def test_metrics_can_be_turned_off(tmp_path: Path) -> None:

@@ -64,10 +64,17 @@ class _Collected:
 class Commits:
     """Writes for all answers of a process; `run` must be running."""
 
-    def __init__(self, storage: Storage, tails: Tails, patience: float) -> None:
+    def __init__(
+        self,
+        storage: Storage,
+        tails: Tails,
+        patience: float,
+        gave_up: Callable[[Claim, Failed], None],
+    ) -> None:
         self._storage = storage
         self._tails = tails
         self._patience = patience
+        self._gave_up = gave_up
         self._collected: dict[str, _Collected] = {}
         self._num_collected = 0
         self._writers: deque[asyncio.Future[None]] = deque()
@@ -143,6 +150,10 @@ class Commits:
         while any(map(self._has_news, [*self._collected, *self._in_flight, *self._ending])):
             await self._next_flush()
 
+    def owes(self, answer: str) -> bool:
+        """Whether readers were told an end of it that the storage is still to get."""
+        return any(claim.answer == answer for claim, _ in self._owed)
+
     def forget(self, answer: str) -> None:
         """Its writer is done."""
         self._collected.pop(answer, None)
@@ -209,17 +220,24 @@ class Commits:
             task.add_done_callback(self._telling.discard)
 
     async def _tell_ends(self, ends: list[tuple[_Collected, Record]]) -> None:
-        """Let readers see these ends when they outlive the machine."""
+        """Let readers see these ends when they outlive the machine.
+
+        Where the disk does not say so for as long as patience lasts they are told all the same: the
+        storage has them, so that no other end would be true.
+        """
         try:
-            await self._patiently(self._storage.sync)
-        except LogUnavailable as error:
-            self._give_up([item for item, _ in ends], error)
-        else:
+            await self._on_disk()
             for item, record in ends:
                 self._written(item, record, "kept")
         finally:
             self._ending.difference_update(item.claim.answer for item, _ in ends)
             self._tell_flushed()
+
+    async def _on_disk(self) -> None:
+        try:
+            await self._patiently(self._storage.sync)
+        except LogUnavailable as error:
+            logger.error("the newest ends may not outlive the machine: %s", error.message)  # noqa: TRY400
 
     def _sealed(self, item: _Collected) -> tuple[_Collected, Record, Write] | None:
         """What an answer has to say, as it is kept; one that cannot be written down ends alone."""
@@ -269,7 +287,7 @@ class Commits:
             self._tails.have_foreign.set()
             return
         tail.cancel_wanted |= outcome == "cancel"
-        tail.grow(record.events)
+        tail.take(record)
         self._tails.drop_idle(item.claim.answer)
 
     def _give_up(self, collected: list[_Collected], error: LeafstreamError) -> None:
@@ -280,6 +298,7 @@ class Commits:
             self._owed.append((item.claim, failed))
             item.tail.grow([failed])
             item.tail.fenced = error.message
+            self._gave_up(item.claim, failed)
         asyncio.get_running_loop().call_later(OWED_SECONDS, self._dirty.set)
 
 

@@ -22,7 +22,7 @@ from contextlib import suppress
 
 from leafstream.decoder.value import fold
 from leafstream.errors import Conflict, LogUnavailable, NotFound
-from leafstream.events import Event, ValueSet, is_terminal
+from leafstream.events import Event, Failed, ValueSet, is_terminal
 from leafstream.log.commits import RETRY_SECONDS, Claim, Commits
 from leafstream.log.records import Batch, Entry, Opening, Record, merged
 from leafstream.log.storage import Head, Retention, Storage
@@ -42,7 +42,7 @@ class Log:
         self._storage = storage
         self._patience = patience
         self._tails = Tails()
-        self._commits = Commits(storage, self._tails, patience)
+        self._commits = Commits(storage, self._tails, patience, self.gave_up)
         self._tasks: list[asyncio.Task[None]] = []
         self._closing = False
 
@@ -127,6 +127,9 @@ class Log:
     def admitted(self, claim: Claim, queued: float) -> None:
         """The writer has a slot, after `queued` seconds: no event, and of interest to a watch."""
 
+    def gave_up(self, claim: Claim, failed: Failed) -> None:
+        """The storage is away: readers were told this end, which no writer said."""
+
     def ended(self, claim: Claim) -> None:
         """The writer is done: forget what only it needed."""
         self._commits.forget(claim.answer)
@@ -144,8 +147,8 @@ class Log:
         With `idle`, an empty batch after so many seconds without news.
         """
         tail = await self._tail(answer)
-        tail.readers += 1
         try:
+            await self._look_again(answer, tail)
             is_ahead = after > tail.last and after > (await self._head(answer)).last
             while True:
                 if after < tail.last:
@@ -164,23 +167,22 @@ class Log:
             self._tails.drop_idle(answer)
 
     async def _tail(self, answer: str) -> Tail:
-        if answer not in self._tails:
+        """The tail of an answer, with one reader more. Raises NotFound."""
+        tail = self._tails.get(answer)
+        if tail is None:
             head = await self._head(answer)
             # Another reader may have come first while the storage was asked.
             tail = self._tails.setdefault(answer, Tail(head.last, ended=head.ended, mine=False))
-            if not tail.mine and not tail.ended:
-                await self._look_again(answer, tail)
-            return tail
-        return self._tails[answer]
+        tail.readers += 1
+        return tail
 
     async def _look_again(self, answer: str, tail: Tail) -> None:
-        """What was written between the two looks would otherwise go unnoticed."""
-        try:
-            await self._catch_up(answer, tail)
-        except BaseException:
-            self._tails.drop_idle(answer)
-            raise
+        """What was written between the first look and the news would otherwise go unnoticed."""
+        if tail.mine or tail.ended or tail.is_followed:
+            return
         self._tails.have_foreign.set()
+        await self._catch_up(answer, tail)
+        tail.is_followed = True
 
     async def _stored(self, answer: str, after: int) -> Batch:
         """What the storage has after a number, a bounded part of it."""
@@ -240,13 +242,15 @@ class Log:
             return None
         head = await self._head(answer)
         tail = self._tails.setdefault(answer, Tail(head.last, ended=head.ended, mine=True))
-        tail.mine = True
+        # This process may have written it before and have been fenced off.
+        tail.mine, tail.fenced, tail.is_closed = True, None, False
         await self._catch_up(answer, tail)
         return Claim(answer, epoch)
 
     async def orphans(self) -> list[str]:
-        """Unfinished answers whose writer is dead."""
-        return await self._storage.orphans()
+        """Unfinished answers whose writer is dead, but for those whose end was told here."""
+        found = await self._storage.orphans()
+        return [answer for answer in found if not self._commits.owes(answer)]
 
     async def ahead(self, conversation: str | None, answer: str | None = None) -> int:
         """How many unfinished answers of a conversation come before `answer`, or at all."""
@@ -293,8 +297,10 @@ class Log:
                 foreign = self._tails.foreign()
                 if not foreign:
                     self._tails.have_foreign.clear()
-                for answer in foreign if grown is None else foreign.keys() & set(grown):
-                    await self._catch_up(answer, foreign[answer])
+                for answer, tail in foreign.items():
+                    if grown is None or answer in grown or not tail.is_followed:
+                        await self._catch_up(answer, tail)
+                        tail.is_followed = True
             except LogUnavailable as error:
                 logger.warning("the log waits for its storage: %s", error.message)
                 await asyncio.sleep(RETRY_SECONDS)
@@ -306,7 +312,7 @@ class Log:
         for record in await self._storage.records(answer, tail.last):
             if is_terminal(record.events[-1]):
                 await self._storage.sync()
-            tail.grow(record.events[max(0, tail.last + 1 - record.first) :])
+            tail.take(record)
 
 
 def _check_same(kept: Opening, opening: Opening) -> None:

@@ -15,6 +15,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path
 
 from leafstream.errors import LogUnavailable, SetupError
@@ -189,7 +190,10 @@ class SqliteStorage:
         return await self._writer.run(lambda db: retention.delete(db, answer))
 
     async def forget(self, kept: Retention) -> int:
-        count = await self._writer.run(lambda db: retention.forget(db, kept))
+        count = 0
+        for part in await self._reader.look(partial(retention.beyond, retention=kept)):
+            count += await self._writer.run(partial(retention.drop, numbers=part))
+            self._disk.written(len(part))
         await self._writer.rows("PRAGMA incremental_vacuum(4096)")
         return count
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from leafstream.events import Event, is_terminal
-from leafstream.log.records import Batch, merged
+from leafstream.log.records import Batch, Record, merged
 
 KEPT = 64
 """Events that stay in memory for readers a little behind; who is further back reads the storage."""
@@ -17,6 +17,8 @@ class Tail:
 
     `fenced` says why the writer here may not write any more; `cancel_wanted` that another process
     was asked for the answer's end; `is_closed` that its end was said, be it durable or not yet.
+    Of an answer that another process writes, `is_followed` says that all was seen which came before
+    its news are listened to.
     """
 
     def __init__(self, last: int, *, ended: bool, mine: bool) -> None:
@@ -27,9 +29,14 @@ class Tail:
         self.fenced: str | None = None
         self.cancel_wanted = False
         self.is_closed = False
+        self.is_followed = False
         self._events: list[Event] = []
         self._shared: tuple[int, Batch] = (-1, Batch())
         self._waiting: set[asyncio.Future[bool]] = set()
+
+    def take(self, record: Record) -> None:
+        """Add what is new of a durable record."""
+        self.grow(record.events[max(0, self.last + 1 - record.first) :])
 
     def grow(self, events: Sequence[Event]) -> None:
         """Add what is durable and wake the readers."""

@@ -56,11 +56,15 @@ class Transactions:
         """Do `work` in one transaction, which it shares with all that waits by then."""
         return await self._done(work, in_transaction=True)
 
+    async def look(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do `work`, which only reads, in no transaction."""
+        return await self._done(work, in_transaction=False)
+
     async def rows(self, query: str, *values: str | float) -> list[Row]:
         def fetch(db: sqlite3.Connection) -> list[Row]:
             return db.execute(query, values).fetchall()
 
-        return await self._done(fetch, in_transaction=False)
+        return await self.look(fetch)
 
     async def row(self, query: str, *values: str | float) -> Row | None:
         return next(iter(await self.rows(query, *values)), None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from leafstream.events import Event, TextAppended, ValueSet
+from leafstream.events import Event, Failed, TextAppended, ValueSet, is_terminal
 from leafstream.log.commits import Claim
 from leafstream.log.log import Log
 from leafstream.log.records import Opening
@@ -48,7 +48,18 @@ class WatchedLog(Log):
             watch.wrote(piece.num_tokens)
         for event in events:
             if type(event) not in _GROWTH:
-                watch.told(event)
+                self._told(claim, watch, event)
+
+    def gave_up(self, claim: Claim, failed: Failed) -> None:
+        watch = self._watches.get(claim.answer)
+        if watch is not None:
+            self._told(claim, watch, failed)
+
+    def _told(self, claim: Claim, watch: Watch, event: Event) -> None:
+        watch.told(event)
+        if is_terminal(event):  # there is one end, and who says another is not heard
+            del self._watches[claim.answer]
+            watch.close()
 
     def admitted(self, claim: Claim, queued: float) -> None:
         watch = self._watches.get(claim.answer)
