@@ -16,6 +16,7 @@ import time
 import msgspec
 
 SECONDS = 300.0
+READ_BYTES = 1 << 13
 TAIL = 2048
 
 
@@ -55,31 +56,40 @@ def connected(address: tuple[str, int] | str) -> socket.socket:
 
 
 def heard(question: Question) -> Answer:
-    request, overlap = question.request(), len(question.mark) - 1
+    """What was read is looked at when all of it is there: the cores are the server's until then."""
+    request = question.request()
     connections = [connected(question.address) for _ in range(question.streams)]
-    answer = Answer(
-        time.perf_counter(),
-        [[] for _ in connections],
-        [0.0] * len(connections),
-        [b""] * len(connections),
-    )
+    pieces: list[list[tuple[float, bytes]]] = [[] for _ in connections]
+    begun = time.perf_counter()
     with selectors.DefaultSelector() as selector:
         for place, connection in enumerate(connections):
             connection.sendall(request)
             selector.register(connection, selectors.EVENT_READ, place)
         while selector.get_map():
             for key, _ in selector.select(SECONDS):
-                place, data = key.data, key.fileobj.recv(1 << 16)  # type: ignore[union-attr]
-                now = time.perf_counter()
-                if not data:
+                data = key.fileobj.recv(READ_BYTES)  # type: ignore[union-attr]
+                if data:
+                    pieces[key.data].append((time.perf_counter(), data))
+                else:
                     selector.unregister(key.fileobj)
-                    continue
-                tail = answer.tails[place]
-                count = (tail[len(tail) - overlap :] + data).count(question.mark)
-                answer.times[place] += [now] * count
-                answer.ends[place] = now
-                answer.tails[place] = (tail + data)[-TAIL:]
-    return answer
+    return Answer(
+        begun,
+        [_marked(heard, question.mark) for heard in pieces],
+        [heard[-1][0] if heard else begun for heard in pieces],
+        [b"".join(data for _, data in heard)[-TAIL:] for heard in pieces],
+    )
+
+
+def _marked(pieces: list[tuple[float, bytes]], mark: bytes) -> list[float]:
+    """When each mark had come, also one that lies in two pieces."""
+    times: list[float] = []
+    text, seen = b"", 0
+    for now, data in pieces:
+        text += data
+        count = text.count(mark)
+        times += [now] * (count - seen)
+        seen = count
+    return times
 
 
 if __name__ == "__main__":

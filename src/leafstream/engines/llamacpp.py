@@ -46,7 +46,7 @@ from leafstream.models.gguf import Header, read_header, read_pieces
 from leafstream.prompt import CHATML, ChatTemplate, ControlTokens
 from leafstream.schema import Schema
 
-REST_SECONDS = 0.05
+REST_SECONDS = 0.075
 """Tokens that come within it are handed over together, of all streams; nobody reads that fast."""
 EAGER = 5
 """Of JSON whose beginning the model writes itself, so many are not."""
