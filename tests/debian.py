@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 PROGRAMS: dict[str, Callable[[], Path | None]] = {
-    "chromium": lambda: _which("chromium"),
+    "chromium-headless-shell": lambda: _which("chromium-headless-shell"),
     "postgresql": lambda: next(iter(Path("/usr/lib/postgresql").glob("*/bin/postgres")), None),
     "redis-server": lambda: _which("redis-server"),
     "libfaketime": lambda: next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None),
