@@ -17,7 +17,10 @@ from leafstream.sizing import Use
 
 # Several workers share few cores: a thread that waits must not keep the awaited from running.
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
-
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # A small model on two threads takes half as much time again, most of it to wait for the other.
+    # torch counts on as many as it asks for, so it must ask for no more than there may be.
+    os.environ |= {"OMP_THREAD_LIMIT": "1", "OMP_NUM_THREADS": "1"}
 
 TORCH = ("tests/contract/test_engines.py", "tests/unit/transformers/")
 
