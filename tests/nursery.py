@@ -9,6 +9,7 @@ environment, a folder and standard streams of its own. It runs until whoever sta
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import functools
 import gc
@@ -22,7 +23,7 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ IMPORTED: tuple[str, ...] = (
     "leafstream.cli",
     "leafstream.explained",
     "leafstream.instances.view",
+    "leafstream.log.redis",
     "leafstream.reporting",
     "leafstream.server",
     "leafstream.terminal",
@@ -64,6 +66,46 @@ class Done(msgspec.Struct, frozen=True):
         return self.err
 
 
+class Wish(msgspec.Struct, frozen=True):
+    """What a process is to run, and where."""
+
+    code: str
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: Path
+
+
+class Child:
+    """A process that goes on by itself. Made by `Nursery.begin`."""
+
+    def __init__(self, told: int) -> None:
+        self._told = told
+        self._code: int | None = None
+        self.pid: int = NUMBER.unpack(os.read(told, NUMBER.size))[0]
+
+    @property
+    def returncode(self) -> int | None:
+        """None while it runs; a signal's number is negative."""
+        if self._code is None and _can_read(self._told):
+            self._code = NUMBER.unpack(os.read(self._told, NUMBER.size))[0]
+            os.close(self._told)
+        return self._code
+
+    def send_signal(self, which: int) -> None:
+        os.kill(self.pid, which)
+
+    async def wait(self) -> int:
+        while (code := self.returncode) is None:
+            await asyncio.sleep(0.01)
+        return code
+
+
+def _can_read(file: int) -> bool:
+    waiting = select.poll()
+    waiting.register(file, select.POLLIN)
+    return bool(waiting.poll(0))
+
+
 class Nursery:
     """The process that forks; its children are asked for one at a time."""
 
@@ -88,20 +130,32 @@ class Nursery:
 
         Raises TimeoutError, and kills it, where that does not come.
         """
-        asked = {"code": code, "arguments": arguments, "environment": dict(environment)}
-        request = json.dumps({**asked, "folder": str(folder)}).encode()
         with ExitStack() as open_pipes:
             ours, theirs = zip(*(os.pipe() for _ in range(3)), strict=True)
             for file in ours:
                 open_pipes.callback(os.close, file)
             try:
-                socket.send_fds(self._asking, [request], theirs)
+                self._ask(theirs, Wish(code, arguments, environment, folder))
             finally:
                 for file in theirs:
                     os.close(file)
             told, out, err = _read_all(ours, timeout)
         _, code_of_end = struct.unpack("ii", told)
         return Done(code_of_end, out.decode(), err.decode())
+
+    def begin(
+        self, *arguments: str, environment: Mapping[str, str], folder: Path, log: int
+    ) -> Child:
+        """Start `leafstream ARGUMENTS`, which says what it says to the file `log`."""
+        ours, theirs = os.pipe()
+        try:
+            self._ask((theirs, log, log), Wish(COMMAND, arguments, environment, folder))
+        finally:
+            os.close(theirs)
+        return Child(ours)
+
+    def _ask(self, files: Sequence[int], wish: Wish) -> None:
+        socket.send_fds(self._asking, [msgspec.json.encode(wish, enc_hook=str)], files)
 
     def close(self) -> None:
         self._asking.close()
