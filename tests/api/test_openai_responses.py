@@ -60,7 +60,10 @@ async def test_a_stream_has_the_typed_events_of_the_official_schema_in_order(
         raw = await served.http.post("/v1/responses", json={**ASK, "stream": True})
     assert order(events) == [*LIFE, *OPENED, DELTA, *CLOSED, "response.completed"]
     assert text_of(events) == "Use a cup."
-    assert numbers(events) == list(range(len(events)))
+    assert numbers(events) == sorted(set(numbers(events)))
+    # Three deltas have 4, 5 and 6; those that a late reader gets as one bear the last's number.
+    others = [event for event in events if event.type != DELTA]
+    assert numbers(others) == [0, 1, 2, 3, 7, 8, 9, 10]
     for frame in raw.text.split("\n\n"):
         if frame.startswith("event:"):
             kind, data = frame.split("\n")
