@@ -40,6 +40,26 @@ async def test_fields_fill_in_as_cards_while_the_model_writes(
         await expect(page.locator(".plan")).to_contain_text("room for")
 
 
+async def test_the_speed_told_meanwhile_does_not_depend_on_how_much_comes_at_once(
+    tmp_path: Path, browser: Browser
+) -> None:
+    async with home(tmp_path, slow()) as served, tab(browser) as page:
+        await opened(page, served)
+        told = await page.evaluate(
+            """async () => {
+              const { Status } = await import("/web/status.js");
+              const text = "Bring a cup of your own. ".repeat(16);
+              return [1, 5, 400].map((size) => {
+                const status = new Status();
+                for (let at = 0; at < text.length; at += size)
+                  status.take({ kind: "text", path: "", text: text.slice(at, at + size) });
+                return status.pace.tokens;
+              });
+            }"""
+        )
+        assert told == [100, 100, 100]
+
+
 async def test_stop_ends_it_on_the_server_and_keeps_what_is_there(
     tmp_path: Path, browser: Browser
 ) -> None:

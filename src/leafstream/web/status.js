@@ -7,6 +7,9 @@ import { isKey, say, saying } from "./words.js";
 /** @typedef {import("./events.js").AnswerEvent} AnswerEvent */
 /** @typedef {import("./events.js").Plan} Plan */
 
+/** In English and in Korean alike, roughly. */
+const BYTES_OF_A_TOKEN = 4;
+const encoder = new TextEncoder();
 const NOTICES_TOLD_AT_THE_END = new Set(["runaway_stopped"]);
 
 export class Status {
@@ -57,8 +60,9 @@ export class Status {
       case "queued":
         return this.say("queued", { position: event.position });
       case "text":
+        return this.#wrote(encoder.encode(event.text).length / BYTES_OF_A_TOKEN);
       case "value":
-        return this.#wrote();
+        return this.#wrote(1);
       case "notice":
         return this.#noticed(event);
       case "finished":
@@ -91,9 +95,10 @@ export class Status {
     this.tick();
   }
 
-  #wrote() {
+  /** @param {number} tokens about so many: an event is what came together, and does not say how many */
+  #wrote(tokens) {
     this.#first ??= Date.now();
-    this.#tokens += 1; // an event is about a token: its deltas are sent as they come
+    this.#tokens += tokens;
     if (this.element.dataset.state !== "writing") this.say("writing");
   }
 
