@@ -17,7 +17,7 @@ import msgspec
 
 from leafstream.bounds import MAX_WEIGHT, pattern_weight, refuse_keyword, refuse_long
 from leafstream.errors import UnsupportedSchema
-from leafstream.pointer import join, split
+from leafstream.pointer import Json, join, split
 
 RawSchema = dict[str, Any]
 
@@ -255,7 +255,7 @@ class _Canonical:
         self._spend(len(left.get("properties", ())) + len(right.get("properties", ())), path)
         merged = dict(left)
         for key, value in right.items():
-            if key not in merged or merged[key] == value:
+            if key not in merged or _same(merged[key], value):
                 merged[key] = value
             elif key == "properties":
                 merged[key] = self._merge_members(merged[key], value, path)
@@ -269,8 +269,7 @@ class _Canonical:
             elif key == "type":
                 merged[key] = _common_types(merged[key], value, path)
             elif key == "enum":
-                self._spend(len(merged[key]) * len(value), path)
-                merged[key] = [item for item in merged[key] if item in value]
+                merged[key] = self._common(merged[key], value, path)
             elif key == "items":
                 merged[key] = self._merge(merged[key], value, path)
             else:
@@ -282,11 +281,18 @@ class _Canonical:
                 "'items' beside another 'prefixItems' is not supported", param=path
             )
         closed = merged.get("additionalProperties", True) is not True
-        if closed and set(left.get("properties", ())) != set(right.get("properties", ())):
+        if closed and _declared(left) != _declared(right):
             raise UnsupportedSchema(
                 "'additionalProperties' beside 'allOf' or a union is not supported", param=path
             )
         return merged
+
+    def _common(self, left: list[Json], right: list[Json], path: str) -> list[Json]:
+        self._spend(len(left) * len(right), path)
+        found = [item for item in left if any(_same(item, other) for other in right)]
+        if not found:
+            raise UnsupportedSchema("two 'enum' in one place have no value in common", param=path)
+        return found
 
     def _merge_members(
         self, left: dict[str, Any], right: dict[str, Any], path: str
@@ -295,6 +301,22 @@ class _Canonical:
         for name, value in right.items():
             merged[name] = self._merge(merged[name], value, path) if name in merged else value
         return merged
+
+
+def _declared(raw: RawSchema) -> tuple[set[str], set[str]]:
+    """The names and the patterns of the members that a schema speaks of."""
+    return set(raw.get("properties", ())), set(raw.get("patternProperties", ()))
+
+
+def _same(left: Json, right: Json) -> bool:
+    """Whether two values are equal in JSON, where a boolean is no number."""
+    if isinstance(left, bool) or isinstance(right, bool):
+        return left is right
+    if isinstance(left, dict) and isinstance(right, dict):
+        return left.keys() == right.keys() and all(_same(left[key], right[key]) for key in left)
+    if isinstance(left, list) and isinstance(right, list):
+        return len(left) == len(right) and all(map(_same, left, right))
+    return left == right
 
 
 def _refuse_dialect(raw: RawSchema) -> None:

@@ -20,6 +20,19 @@ _LETTERS = re.compile(r".*[^\W_](?=\W)", re.DOTALL)
 """A text up to its last letter or digit before a mark."""
 
 
+_OF_ALL = frozenset({"type", "title", "description", "default", "examples", "$defs"})
+_OF_TEXTS = _OF_ALL | {"minLength", "maxLength"}
+_OF_CONTAINERS = _OF_ALL | {
+    "properties",
+    "required",
+    "additionalProperties",
+    "items",
+    "prefixItems",
+    "minItems",
+    "maxItems",
+}
+
+
 class Opening(msgspec.Struct, frozen=True):
     """`text` begins every answer; `grammar` is of what follows it. No text: nothing is certain."""
 
@@ -35,8 +48,8 @@ def opening(grammar: Grammar, schema: Schema) -> Opening:
     """
     if grammar.text is None or not grammar.exact:
         return Opening()
-    for text in _ends(_forced(grammar.text), schema):
-        rest = compile_remainder(text, schema)
+    for text in _ends(_forced(grammar.text)):
+        rest = compile_remainder(text, schema) if _is_told(text, schema) else None
         if rest is not None:
             return Opening(text, rest)
     return Opening()
@@ -56,29 +69,28 @@ def _bytes() -> LLTokenizer:
     return LLTokenizer("byte")
 
 
-def _ends(forced: str, schema: Schema) -> Iterator[str]:
+def _ends(forced: str) -> Iterator[str]:
     """Where the opening may end, the longest first."""
-    if _begins_text(forced, schema):
-        yield forced
+    yield forced
     if letters := _LETTERS.match(forced):
         yield letters[0]
 
 
-def _begins_text(forced: str, schema: Schema) -> bool:
-    """Whether `forced` ends in the opening quote of a string of which any text may follow.
+def _is_told(text: str, schema: Schema) -> bool:
+    """Whether the grammar of what remains says of all that is open what the schema says of it.
 
-    The grammar of a string's rest knows nothing of patterns and formats.
+    `text` ends in a key, or in the opening quote of a string of which any text may follow.
     """
-    scan = Scan(forced)
-    if scan.pending.kind is not Kind.STRING or scan.pending.text:
-        return False
+    scan = Scan(text)
     node: Node | None = schema.root
     for frame in scan.frames:
-        if node is None or node.branches:
+        if node is None or node.branches or not _says_only(node, _OF_CONTAINERS):
             return False
         node = node.member(frame.key) if frame.is_object else node.item(len(frame.value))
-    return node is not None and not node.branches and _is_free(node)
+    if scan.pending.kind is Kind.STRING and not scan.pending.text:
+        return node is not None and not node.branches and _says_only(node, _OF_TEXTS)
+    return text[-1:].isalnum() and scan.pending.kind is Kind.LOOSE
 
 
-def _is_free(node: Node) -> bool:
-    return node.allowed is None and not {"pattern", "format"} & node.raw.keys()
+def _says_only(node: Node, keywords: frozenset[str]) -> bool:
+    return node.raw.keys() <= keywords

@@ -8,18 +8,18 @@ llguidance as their own JSON schemas.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from typing import Any, TypeGuard
 
 import msgspec
 
 from leafstream.canonical import RawSchema
 from leafstream.decoder.scan import Frame, Kind, Scan
+from leafstream.engines.lark import CHAR, either, escape, literal, quoted
 from leafstream.engines.numbers import following, is_within
 from leafstream.pointer import Json
 from leafstream.schema import Node, Schema, type_of
 
-_CHAR = r'([^"\\\x00-\x1F\x7F]|\\(["\\\/bfnrt]|u[0-9a-fA-F]{4}))'
 _STRING: RawSchema = {"type": "string"}
 _ANYTHING: RawSchema = {}
 _LITERALS = {"true": "boolean", "false": "boolean", "null": "null"}
@@ -55,6 +55,8 @@ class _Remainder:
         self._values: dict[int, str] = {}
         self._rests: dict[tuple[int, Node], str | None] = {}
         self._tails: dict[tuple[Node, int], list[str]] = {}
+        self._others: dict[Node, str] = {}
+        self._keys: dict[str, RawSchema] = {}
 
     def grammar(self) -> str | None:
         start = self._rest(0, self._schema.root)
@@ -71,7 +73,7 @@ class _Remainder:
                 way = self._ending(node)
             else:
                 ways = [self._container(depth, plain) for plain in node.alternatives()]
-                way = _either([way for way in ways if way is not None])
+                way = either([way for way in ways if way is not None])
             # A rule of its own: there are many ways to a place within unions of unions.
             self._rests[depth, node] = None if way is None else self._rule(way)
         return self._rests[depth, node]
@@ -80,10 +82,19 @@ class _Remainder:
         frame = self._frames[depth]
         if not _admits(node, frame):
             return None
+        if node.allowed is not None:
+            return self._one_of(node.allowed, frame)
         innermost = depth + 1 == len(self._frames)
         if frame.is_object:
             return self._object(depth, node, innermost=innermost)
         return self._array(depth, node, innermost=innermost)
+
+    def _one_of(self, allowed: Sequence[Json], frame: Frame) -> str | None:
+        """The rest of those values that begin with what is written of the container."""
+        written = self._prefix[frame.start :]
+        texts = [quoted(value) for value in allowed]
+        rests = [text[len(written) :] for text in texts if text.startswith(written)]
+        return either([literal(rest) for rest in rests if rest])
 
     # Objects
 
@@ -106,9 +117,9 @@ class _Remainder:
         ways = [self._member(node, at, frame, "") for at in self._next(node, frame, 0)]
         if not _still_required(node, frame, 0):
             ways.append('"}"')
-        if _takes_others(node):
-            ways.append(f"{self._other(node)} {self._tail(node, len(node.keys), frame)}")
-        return _either(ways) or '"}"'
+            if _takes_others(node):
+                ways.append(f"{self._other(node)} {self._tail(node, len(node.keys), frame)}")
+        return either(ways) or '"}"'
 
     def _after_comma(self, node: Node, frame: Frame) -> str | None:
         written = self._prefix[frame.end :].lstrip()
@@ -119,11 +130,13 @@ class _Remainder:
         ways = [
             self._member(node, at, frame, begun)
             for at in self._next(node, frame, after)
-            if _quoted(node.keys[at]).startswith(begun)
+            if quoted(node.keys[at]).startswith(begun)
         ]
-        if not begun and not comma and _takes_others(node):
-            ways.append(f"{self._other(node)} {self._tail(node, len(node.keys), frame)}")
-        found = _either(ways)
+        if not comma and _takes_others(node) and not _still_required(node, frame, after):
+            other = self._other_begun(node, begun) if begun else self._other(node)
+            if other is not None:
+                ways.append(f"{other} {self._tail(node, len(node.keys), frame)}")
+        found = either(ways)
         return f'"," {found}' if comma and found else found
 
     def _next(self, node: Node, frame: Frame, after: int) -> list[int]:
@@ -139,7 +152,7 @@ class _Remainder:
 
     def _member(self, node: Node, at: int, frame: Frame, begun: str) -> str:
         key = node.keys[at]
-        name = _literal(_quoted(key)[len(begun) :] + ":")
+        name = literal(quoted(key)[len(begun) :] + ":")
         return f"{name} {self._value(node.member(key))} {self._tail(node, at + 1, frame)}"
 
     def _tail(self, node: Node, after: int, frame: Frame) -> str:
@@ -158,7 +171,7 @@ class _Remainder:
             if key in frame.value:
                 tails.append(tails[-1])
                 continue
-            name = _literal(_quoted(key) + ":")
+            name = literal(quoted(key) + ":")
             way = f'"," {name} {self._value(node.member(key))} {tails[-1]}'
             tails.append(self._rule(way if key in required else f"{way} | {tails[-1]}"))
         return tails[::-1]
@@ -169,8 +182,34 @@ class _Remainder:
         return rule
 
     def _other(self, node: Node) -> str:
-        text = self._json(_STRING)
-        return f'{text} ":" {self._json(node.raw["additionalProperties"])}'
+        """A member that is not declared."""
+        if node not in self._others:
+            patterns = node.raw.get("patternProperties", {})
+            ways = [
+                f'{self._key(pattern)} ":" {self._json(raw)}'
+                for pattern, raw in patterns.items()
+                if raw is not False
+            ]
+            if additional := node.raw.get("additionalProperties", False):
+                ways.append(f'{self._json(_STRING)} ":" {self._json(additional)}')
+            self._others[node] = self._rule(" | ".join(ways))
+        return self._others[node]
+
+    def _other_begun(self, node: Node, begun: str) -> str | None:
+        """The rest of one whose key is begun or whole, whichever member it is going to be."""
+        if "\\" in begun:
+            return None
+        if len(begun) > 1 and begun.endswith('"'):
+            return f'":" {self._value(node.member(begun[1:-1]))}'
+        patterns = node.raw.get("patternProperties", {}).values()
+        raws = [*patterns, node.raw.get("additionalProperties", False)]
+        values = either([self._json(raw) for raw in raws if raw is not False])
+        return f'/{CHAR}*"/ ":" {values}'
+
+    def _key(self, pattern: str) -> str:
+        if pattern not in self._keys:  # kept, since rules are known by their schema's identity
+            self._keys[pattern] = {**_STRING, "pattern": pattern}
+        return self._json(self._keys[pattern])
 
     # Arrays
 
@@ -182,7 +221,7 @@ class _Remainder:
                 return self._more(node, count)
             full = self._item(node, 0)
             ways = [] if full is None else [f"{full} {self._more(node, 1)}"]
-            return _either([*ways, '"]"'] if not node.raw.get("minItems", 0) else ways)
+            return either([*ways, '"]"'] if not node.raw.get("minItems", 0) else ways)
         if innermost and self._pending.kind is Kind.LOOSE:
             inner = self._item(node, count)
         else:
@@ -236,12 +275,12 @@ class _Remainder:
         pending = self._pending
         if pending.kind is Kind.VALUE:
             return (
-                f"{_literal(pending.text)} {self._value(node)}"
+                f"{literal(pending.text)} {self._value(node)}"
                 if pending.text
                 else self._value(node)
             )
         ways = [self._ended(plain) for plain in node.alternatives()]
-        return _either([way for way in ways if way is not None])
+        return either([way for way in ways if way is not None])
 
     def _ended(self, node: Node) -> str | None:
         pending = self._pending
@@ -252,22 +291,22 @@ class _Remainder:
         if pending.kind is Kind.LITERAL:
             words = [w[len(pending.text) :] for w, kind in _LITERALS.items() if kind in node.types
                      and w.startswith(pending.text)]  # fmt: skip
-            return _either([_literal(word) for word in words if word])
+            return either([literal(word) for word in words if word])
         return None
 
     def _string(self, node: Node, written: str, broken: str) -> str | None:
         """The rest of a string of which `written` is decoded; `broken` is a half-written escape."""
         if node.allowed is not None:
             rests = [_rest_of(value, written) for value in node.allowed]
-            return None if broken else _either([_literal(rest) for rest in rests if rest])
-        escape = _escape(broken)
-        if escape is None:
+            return None if broken else either([literal(rest) for rest in rests if rest])
+        rest = escape(broken)
+        if rest is None:
             return None
         count = len(written) + bool(broken)
         low = max(0, node.raw.get("minLength", 0) - count)
         longest = node.raw.get("maxLength")
         high = "" if longest is None else str(max(low, longest - count))
-        return f'/{escape}{_CHAR}{{{low},{high}}}"/'
+        return f'/{rest}{CHAR}{{{low},{high}}}"/'
 
 
 def _admits(node: Node, frame: Frame) -> bool:
@@ -307,40 +346,23 @@ def _still_required(node: Node, frame: Frame, after: int) -> bool:
 
 def _takes_others(node: Node) -> bool:
     # The engine's grammar closes objects that do not speak of other members.
-    return bool(node.raw.get("additionalProperties", False))
-
-
-def _quoted(value: Json) -> str:
-    return msgspec.json.encode(value).decode()
-
-
-def _literal(text: str) -> str:
-    return _quoted(text) if text else ""
+    patterns = node.raw.get("patternProperties", {})
+    return bool(node.raw.get("additionalProperties", False)) or any(patterns.values())
 
 
 def _rest_of(value: Json, written: str) -> str | None:
     """The JSON text that completes a string value of which `written` is there."""
     if not isinstance(value, str) or not value.startswith(written):
         return None
-    return _quoted(value[len(written) :])[1:]
-
-
-def _escape(broken: str) -> str | None:
-    """A pattern that completes a half-written escape; None for half a surrogate pair."""
-    if not broken:
-        return ""
-    if broken == "\\":
-        return r'(["\\\/bfnrt]|u[0-9a-fA-F]{4})'
-    digits = re.fullmatch(r"\\u([0-9a-fA-F]{0,3})", broken)
-    return None if digits is None else f"[0-9a-fA-F]{{{4 - len(digits[1])}}}"
+    return quoted(value[len(written) :])[1:]
 
 
 def _number(node: Node, written: str) -> str | None:
     """The rest of a number of which `written` is there."""
     if node.allowed is not None:
-        texts = [_quoted(value) for value in node.allowed if _is_number(value)]
+        texts = [quoted(value) for value in node.allowed if _is_number(value)]
         rests = [text.removeprefix(written) for text in texts if text.startswith(written)]
-        return _either([_quoted(rest) for rest in rests])
+        return either([quoted(rest) for rest in rests])
     rest = following(written, node.raw, whole="number" not in node.types)
     if rest is None:
         return None
@@ -349,10 +371,3 @@ def _number(node: Node, written: str) -> str | None:
 
 def _is_number(value: Json) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _either(ways: list[str]) -> str | None:
-    ways = list(dict.fromkeys(ways))
-    if not ways:
-        return None
-    return ways[0] if len(ways) == 1 else "(" + " | ".join(ways) + ")"

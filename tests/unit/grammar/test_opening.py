@@ -62,6 +62,8 @@ def test_an_opening_ends_in_no_mark_that_may_share_a_token_with_what_follows(val
         {"anyOf": [TEXT, object_of(a=TEXT)]},
         {"type": "boolean"},
         {"type": "object", "properties": {"a_": {"type": "number"}}, "required": ["a_"]},
+        {**object_of(a=TEXT), "minProperties": 3, "patternProperties": {"^x_": {}}},
+        {"const": [1]},
     ],
 )
 def test_where_nothing_is_certain_there_is_no_opening(raw: Raw) -> None:

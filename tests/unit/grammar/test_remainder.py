@@ -42,7 +42,20 @@ TREE: Raw = {
     },
     "$ref": "#/$defs/node",
 }
+DAYS: Raw = {
+    "type": "object",
+    "properties": {"name": TEXT},
+    "patternProperties": {"^day_": {"type": "integer"}},
+    "required": ["name"],
+}
+FIXED: Raw = {
+    "type": "object",
+    "properties": {"kind": {"const": {"v": [1]}}, "n": {"type": "integer"}},
+    "required": ["kind", "n"],
+}
 WHOLE: list[tuple[Raw, str]] = [
+    (DAYS, '{"name":"a","day_1":1,"day_2":-2}'),
+    (FIXED, '{"kind":{"v":[1]},"n":5}'),
     (SPARSE, '{"a":"x","b":12,"c":null,"d":"y"}'),
     (SPARSE, '{"b":-1,"c":null}'),
     (SPARSE, '{"c":null}'),
@@ -79,6 +92,9 @@ def test_a_valid_text_may_go_on_after_every_cut(raw: Raw, text: str) -> None:
         (TUPLE, '["a"', ",true]"),
         (TUPLE, '["a",null,true,true', ",true]"),
         (TREE, '{"in":{"in":', "{]}}"),
+        (DAYS, '{"name":"a"', ',"week_1":1}'),
+        (DAYS, '{"name":"a","day_1":1', ',"day_2":"x"}'),
+        (FIXED, '{"kind":{"v":[1', '5]},"n":5}'),
     ],
 )
 def test_what_would_not_be_valid_may_not_follow(raw: Raw, written: str, wrong: str) -> None:
