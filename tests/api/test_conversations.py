@@ -159,11 +159,16 @@ async def test_the_oldest_turns_are_dropped_whole_and_the_client_is_told(tmp_pat
     [
         ("nonsense", "is no URL"),
         ("postgresql://nobody@127.0.0.1:1/none", "check LEAFSTREAM_DATABASE_URL"),
+        (
+            "postgresql://127.0.0.1:1/none?user=me&password=hidden",
+            r"password=\*\*\*&user=me cannot",
+        ),
     ],
 )
 async def test_a_database_that_cannot_be_used_is_told_in_a_sentence(url: str, says: str) -> None:
-    with pytest.raises(SetupError, match=says):
+    with pytest.raises(SetupError, match=says) as told:
         await Conversations.open(url)
+    assert "hidden" not in told.value.message
 
 
 async def test_an_app_finds_the_newest_conversation_of_a_session_and_what_it_noted(

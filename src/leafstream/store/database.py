@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from leafstream.errors import SetupError, StoreUnavailable
+from leafstream.settings import shown_url
 from leafstream.store.tables import REVISION
 
 logger = logging.getLogger("leafstream.store")
@@ -65,9 +66,14 @@ def _alone(url: URL) -> Iterator[None]:
 
 def _unusable(url: URL, error: SQLAlchemyError | OSError) -> SetupError:
     return SetupError(
-        f"the database {url.render_as_string(hide_password=True)} cannot be used: "
+        f"the database {_shown(url)} cannot be used: "
         f"{getattr(error, 'orig', None) or error}; check LEAFSTREAM_DATABASE_URL"
     )
+
+
+def _shown(url: URL) -> str:
+    # SQLAlchemy hides the password before the host, and not one of the query.
+    return shown_url(url.render_as_string(hide_password=True))
 
 
 @contextmanager
@@ -137,7 +143,7 @@ def _check_age(connection: Connection, url: URL) -> None:
     known = {each.revision for each in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
     if found is not None and found not in known:
         raise SetupError(
-            f"the database {url.render_as_string(hide_password=True)} was made by a newer "
+            f"the database {_shown(url)} was made by a newer "
             f"leafstream: its tables are of revision {found}, this one knows them up to "
             f"{REVISION}; start the newer version, or set LEAFSTREAM_DATABASE_URL to another one"
         )
