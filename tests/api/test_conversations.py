@@ -171,6 +171,23 @@ async def test_a_database_that_cannot_be_used_is_told_in_a_sentence(url: str, sa
     assert "hidden" not in told.value.message
 
 
+async def test_conversations_in_a_file_are_their_owners_alone_also_those_kept_before(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "test.db"
+    files = [tmp_path / f"test.db{end}" for end in ("", "-wal", "-shm")]
+    with closing(sqlite3.connect(file)) as before:  # while another process has it open
+        before.execute("PRAGMA journal_mode = WAL")
+        before.execute("CREATE TABLE something (value)")
+        for each in files:
+            each.chmod(0o644)
+        store = await Conversations.open(f"sqlite:///{file}")
+        await store.create("chat")
+        for_others = [each.stat().st_mode & 0o077 for each in files]
+        await store.close()
+    assert for_others == [0, 0, 0]
+
+
 async def test_an_app_finds_the_newest_conversation_of_a_session_and_what_it_noted(
     database: str,
 ) -> None:

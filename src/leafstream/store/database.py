@@ -8,7 +8,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -104,9 +104,20 @@ def _url(given: str) -> URL:
 
 def _pragmas(connection: Any, _: object) -> None:
     cursor = connection.cursor()
+    cursor.execute("PRAGMA database_list")
+    for _number, _name, file in cursor.fetchall():
+        _make_private(file)
     for pragma in ("journal_mode=WAL", "busy_timeout=10000", "foreign_keys=ON", "synchronous=FULL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _make_private(file: str) -> None:
+    """Leave a database to its owner alone; "" is one in memory."""
+    # SQLite gives the files beside it the mode of the file, but those that are there keep theirs.
+    for each in (file, f"{file}-wal", f"{file}-shm") if file else ():
+        with suppress(FileNotFoundError, PermissionError):  # another user's: that one made it so
+            os.chmod(each, 0o600)
 
 
 def _is_current(connection: Connection) -> bool:
