@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from datetime import UTC, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,27 @@ async def test_conversations_are_listed_renamed_exported_and_deleted(
         assert (await served.http.delete(path)).status_code == 204
         assert (await served.http.get(path)).status_code == 404
         assert (await served.http.post("/v1/answers", json=body)).status_code == 404
+
+
+async def test_a_moment_to_list_before_may_be_told_in_any_zone(
+    tmp_path: Path, database: str
+) -> None:
+    zones = [UTC, timezone(timedelta(hours=9)), timezone(timedelta(hours=-9))]
+    async with house(tmp_path, database_url=database) as served:
+
+        async def found(before: str) -> int:
+            told = await served.http.get("/v1/conversations", params={"before": before})
+            return len(told.json()["data"])
+
+        id_ = await new(served)
+        made = (await served.app.store.read(id_)).updated
+        later, earlier = made + timedelta(minutes=1), made - timedelta(minutes=1)
+        assert [await found(later.astimezone(zone).isoformat()) for zone in zones] == [1, 1, 1]
+        assert [await found(earlier.astimezone(zone).isoformat()) for zone in zones] == [0, 0, 0]
+        assert await found(later.replace(tzinfo=None).isoformat()) == 1
+        beyond = {"before": "0001-01-01T00:00:00+09:00"}
+        refused = await served.http.get("/v1/conversations", params=beyond)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "before")
 
 
 async def test_two_requests_for_one_conversation_at_once_are_put_in_order(
