@@ -14,7 +14,7 @@ from leafstream.errors import SetupError
 from leafstream.faces.parts import Parts
 from leafstream.keys import add_key, remove_key
 from leafstream.port import check_exposure
-from leafstream.served import Served
+from leafstream.served import Served, read_served
 from leafstream.settings import Settings
 from tests.house import ASK_PAIR, ASSISTANTS, STREAM, House, house
 
@@ -167,6 +167,12 @@ async def test_what_an_app_brings_asks_for_a_key_too_but_for_its_pages(tmp_path:
         ({"Origin": "null"}, 403),
         ({"Host": "evil.example"}, 403),
         ({"Host": "localhost:8000"}, 200),
+        ({"Origin": "http://["}, 403),
+        ({"Host": "["}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
     ],
 )
 async def test_a_page_of_another_site_cannot_use_a_browser_to_ask(
@@ -178,6 +184,24 @@ async def test_a_page_of_another_site_cannot_use_a_browser_to_ask(
     assert told.status_code == expected
     assert own.status_code == 200
     assert "access-control-allow-origin" not in told.headers
+
+
+async def test_a_picture_on_another_sites_page_starts_no_answer(tmp_path: Path) -> None:
+    engine = ScriptedEngine("{}")
+    sent = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    async with house(tmp_path, engine, served=read_served("leafresh")) as served:
+        asked = "/ai/chatbot/recommendation/free-text?sessionId=s&message=텀블러를 쓰고 싶어요"
+        told = await served.http.get(asked, headers=sent)
+        link = await served.http.get("/leafresh", headers=sent)
+    assert (told.status_code, told.json()["error"]["code"]) == (403, "forbidden")
+    assert link.status_code == 200  # a page holds nobody's data and starts nothing
+    assert engine.generations == []
+
+
+async def test_a_path_that_is_none_is_404_whatever_host_it_is_asked_of(tmp_path: Path) -> None:
+    async with house(tmp_path) as served:
+        told = await served.http.get("/nowhere", headers={"Host": "["})
+    assert (told.status_code, told.json()["error"]["code"]) == (404, "not_found")
 
 
 async def test_a_site_that_is_named_may_call_and_no_other(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def install(app: FastAPI) -> None:
 
 def _told(request: Request, error: HTTPException) -> str:
     """What an error of the router says, and where to look instead."""
-    path, method = request.url.path, request.method
+    path, method = request.scope["path"], request.method  # request.url is made of the Host header
     if error.status_code == 405:
         takes = (error.headers or {}).get("Allow", "other methods")
         return f"{path} does not take {method}; it takes {takes}"
