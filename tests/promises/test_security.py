@@ -213,6 +213,22 @@ async def test_a_site_that_is_named_may_call_and_no_other(tmp_path: Path) -> Non
     assert other.status_code == 403
 
 
+@pytest.mark.parametrize("header", ["authorization", "x-api-key", "x-stainless-lang"])
+async def test_a_site_that_is_named_may_send_a_key_and_what_its_client_sends_besides(
+    tmp_path: Path, header: str
+) -> None:
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": header}
+    async with house(tmp_path, cors_origins="https://leaf.example") as served:
+        path = "/v1/chat/completions"
+        told, other = [
+            await served.http.options(path, headers={"Origin": site, **asks})
+            for site in ("https://leaf.example", "https://b.example")
+        ]
+    assert told.status_code == 200
+    assert header in told.headers["access-control-allow-headers"].lower()
+    assert other.status_code == 400
+
+
 @pytest.mark.parametrize(
     ("given", "refused"),
     [
