@@ -19,7 +19,7 @@ from leafstream.faces import sse
 from leafstream.faces.body import answer_json
 from leafstream.faces.openai.bodies import ChatRequest, read_request
 from leafstream.faces.openai.items import prompt_turns, read_messages
-from leafstream.faces.openai.refusals import CHAT, ending_error, ending_response
+from leafstream.faces.openai.refusals import CHAT, ending_error, refuse
 from leafstream.faces.openai.wanted import Wanted, read_wanted
 from leafstream.faces.parts import Parts, owner
 from leafstream.sampling import read_sampling
@@ -89,7 +89,7 @@ class Chat:
         if last is None:
             return Response(status_code=499)  # nobody reads it
         if not isinstance(last, Finished):
-            return ending_response(last)
+            return refuse(request, last)
         return answer_json(completion.whole(last))
 
 
