@@ -81,7 +81,8 @@ class LeafstreamApp(FastAPI):
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=["Authorization", "Content-Type", "Last-Event-ID", "Idempotency-Key"],
+            # Which site calls is what counts, and clients (OpenAI's) send headers of their own.
+            allow_headers=["*"],
             expose_headers=["Leafstream-Answer", "Retry-After"],
         )
 

@@ -128,7 +128,10 @@ class Answers(BaseModel):
         10, ge=0, description="An answer nobody reads is cancelled after this long."
     )
     share: int | None = Field(
-        None, ge=1, description="Answers that one caller may have running and waiting; beyond: 429."
+        None,
+        ge=1,
+        description="Answers that one caller may have running and waiting; beyond: 429. Without "
+        "keys all callers are one.",
     )
     first_token_seconds: float | None = Field(
         None, gt=0, description="An answer without a token after this long fails."

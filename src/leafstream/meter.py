@@ -97,7 +97,8 @@ class Watches:
 class AnswerRecords:
     """The answer log: a record where an answer begins and one where it ends.
 
-    What was asked is in it only with `prompts`; what was answered never is.
+    What was asked is in it only with `prompts`; what was answered never is. So of a failure there
+    is the code alone: its message may quote what is wrong with the answer.
     """
 
     def __init__(self, *, prompts: bool = False) -> None:
@@ -156,5 +157,5 @@ def _ending(event: Event) -> dict[str, Any]:
             "seconds": event.timings.total,
         }
     if isinstance(event, Failed):
-        return {"code": event.code, "reason": event.message}
+        return {"code": event.code}
     return {"reason": getattr(event, "reason", "")}

@@ -59,7 +59,9 @@ class Metrics:
         self.registry = CollectorRegistry(auto_describe=False)
         self._answers = self._counter("answers", "Answers that ended, by how.", "assistant", "end")
         self._failed = self._counter("failures", "Answers that failed, by error code.", "code")
-        self._refused = self._counter("refusals", "Requests refused, by error code.", "code")
+        self._refused = self._counter(
+            "refusals", "Requests answered with an error, by code.", "code"
+        )
         self._notices = self._counter("notices", "Notices in answers: continued …", "code")
         self._prompt = self._counter("prompt_tokens", "Tokens of prompts of ended answers.")
         self._cached = self._counter("cached_tokens", "Those that the engine's cache had.")

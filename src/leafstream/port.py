@@ -80,8 +80,10 @@ def check_exposure(settings: Settings) -> None:
 
 def is_loopback(host: str) -> bool:
     """Whether an address, or a Host header, is of this machine itself."""
-    name = host if host.count(":") > 1 and host[0] != "[" else urlsplit(f"//{host}").hostname or ""
+    name = host
     try:
+        if host.count(":") <= 1 or host[0] == "[":
+            name = urlsplit(f"//{host}").hostname or ""
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return name == "localhost" or name.endswith(".localhost")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -23,6 +24,8 @@ from leafstream.models.fetch import Progress as Report
 from leafstream.settings import Settings
 
 PIPE_WIDTH = 400
+# What steers a terminal, or ends a line to some reader.
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def set_up_logging(settings: Settings) -> None:
@@ -83,18 +86,28 @@ class JsonRecords(logging.Formatter):
         }
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)
-        return json.dumps(told, ensure_ascii=False, default=str)
+        return _escaped(json.dumps(told, ensure_ascii=False, default=str))
 
 
 class TextRecords(logging.Formatter):
-    """A line for people; fields follow as name=value."""
+    """A line for people; fields follow as name=value, and below it a traceback that is indented.
+
+    Whatever it quotes, nothing in it looks like another record.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         message = record.getMessage()
         told = {name: value for name, value in fields(record).items() if str(value) not in message}
         named = "".join(f" {name}={value}" for name, value in told.items())
-        line = f"{_stamp(record)} {record.levelname} {record.name}: {message}{named}"
-        return line + "\n" + self.formatException(record.exc_info) if record.exc_info else line
+        lines = [f"{_stamp(record)} {record.levelname} {record.name}: {message}{named}"]
+        if record.exc_info:
+            traceback = self.formatException(record.exc_info)
+            lines += [f"  {line}" for line in traceback.split("\n")]
+        return "\n".join(map(_escaped, lines))
+
+
+def _escaped(text: str) -> str:
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def print_table(table: Table) -> None:

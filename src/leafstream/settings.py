@@ -33,7 +33,12 @@ ENV_FILE = Path(".env")
 # Behind our prefix, but not settings of a server: where the file is, whom a client asks, as whom.
 OTHER_VARIABLES = ("CONFIG", "URL", "KEY", "LISTEN_FD", "PARENT", "ENGINE_KEY", "RECORDED")
 SECRET = re.compile(r"(?:^|_)(?:key|keys|token|secret|password)$")
-PASSWORD = re.compile(r"(?<=://)([^/@:\s]*):[^/@\s]+@")
+# A password may hold any character, "/" and "@" too; another URL of a list begins after a comma.
+PASSWORD = re.compile(r"(?<=://)([^/:?]*):(?:(?!,\s*[\w+.-]+://).)*@", re.DOTALL)
+IN_QUERY = re.compile(
+    r"([?&][^=&]*(?:key|token|secret|password|passwd|pwd)s?=)(?:(?!,\s*[\w+.-]+://)[^&])*",
+    re.IGNORECASE,
+)
 
 Source = Literal["default", "file", ".env", "environment", "flag"]
 
@@ -206,7 +211,12 @@ def adopt_variables() -> None:
 
 
 def shown(name: str, value: object) -> object:
-    """A value as it may be printed: secrets hidden, also a password inside a URL."""
+    """A value as it may be printed: secrets hidden, also those inside a URL."""
     if isinstance(value, SecretStr) or (value and SECRET.search(name)):
         return "***"
-    return PASSWORD.sub(r"\1:***@", str(value)) if isinstance(value, str | Path) else value
+    return shown_url(str(value)) if isinstance(value, str | Path) else value
+
+
+def shown_url(url: str) -> str:
+    """A URL, or several with commas between, without the passwords and keys in it."""
+    return IN_QUERY.sub(r"\1***", PASSWORD.sub(r"\1:***@", url))

@@ -47,8 +47,10 @@ class Slots:
             )
         own = self._admitted.get(owner, 0)
         if share is not None and own >= share:
+            # Without keys nobody can tell one caller from another.
+            whose = "your answers" if owner else "all callers' answers"
             raise RateLimited(
-                f"{own} of your answers are running or waiting, which is as many as may be; "
+                f"{own} of {whose} are running or waiting, which is as many as may be; "
                 "wait for one to end",
                 retry_after=RETRY_AFTER,
             )

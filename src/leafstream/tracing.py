@@ -1,7 +1,8 @@
 """Traces of answers by OpenTelemetry's GenAI conventions, sent to a collector over OTLP/HTTP.
 
 A trace is made when its answer ends, out of the times that the answer tells anyway: nothing is
-done while tokens come. No text of a prompt or an answer is in it.
+done while tokens come. No text of a prompt or an answer is in it, so of notices and failures there
+is the code alone: their messages may quote what is wrong with an answer.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ class _Trace:
         self._ask = ask
         self._parent = traceparent.get()
         self._begun = time.time_ns()
-        self._notices: list[tuple[int, Noticed]] = []
+        self._notices: list[tuple[int, str]] = []
         self._max_tokens: int | None = None
 
     def admitted(self, queued: float) -> None:
@@ -103,7 +104,7 @@ class _Trace:
         if isinstance(event, Started):
             self._max_tokens = event.plan.max_tokens
         elif isinstance(event, Noticed):
-            self._notices.append((time.time_ns(), event))
+            self._notices.append((time.time_ns(), event.code))
         elif is_terminal(event):
             self._send(event)
 
@@ -122,7 +123,7 @@ class _Trace:
         span = tracer.start_span(name, above, attributes=self._asked(), start_time=self._begun)
         ended = time.time_ns()
         for at, notice in self._notices:
-            span.add_event(notice.code, {"message": notice.message}, timestamp=at)
+            span.add_event(notice, timestamp=at)
         if isinstance(event, Finished):
             span.set_attributes(_answered(event))
             inside = set_span_in_context(span)
@@ -130,7 +131,7 @@ class _Trace:
                 tracer.start_span(phase, inside, start_time=start).end(end)
         elif isinstance(event, Failed):
             span.set_attribute("error.type", event.code)
-            span.set_status(Status(StatusCode.ERROR, event.message))
+            span.set_status(Status(StatusCode.ERROR, event.code))
         else:
             span.set_attribute("gen_ai.response.finish_reasons", ["cancelled"])
         span.end(ended)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from datetime import date
 from enum import Enum
@@ -24,6 +25,7 @@ from leafstream.errors import (
     EngineUnavailable,
     InvalidRequest,
     LeafstreamError,
+    RateLimited,
     Unauthorized,
 )
 from leafstream.events import KINDS, Event, Finished, ValueSet
@@ -206,6 +208,62 @@ async def test_a_lost_reply_is_asked_for_again_and_is_one_answer(tmp_path: Path)
         events = [event async for event in client.ask("pair", {"message": "go"})]
     assert isinstance(events[-1], Finished)
     assert (len(engine.generations), len(lossy.seen)) == (1, 3)
+
+
+class _Breaking(httpx2.AsyncBaseTransport):
+    """A network on which the stream of a POST breaks, and whose `refusals` meet who comes back."""
+
+    def __init__(self, refusals: list[tuple[int, str]]) -> None:
+        self._inner = httpx2.AsyncHTTPTransport()
+        self._refusals = refusals
+        self.times: list[float] = []
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        self.times.append(time.monotonic())
+        if request.method == "GET" and self._refusals:
+            status, after = self._refusals.pop(0)
+            return httpx2.Response(status, headers={"Retry-After": after}, content=b"{}")
+        response = await self._inner.handle_async_request(request)
+        if request.method == "GET":
+            return response
+        await response.aclose()
+        return httpx2.Response(response.status_code, headers=response.headers, content=b"")
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+@pytest.mark.parametrize("refusal", [(429, "1"), (503, "1.0")])
+async def test_who_comes_back_too_often_waits_as_long_as_told_and_misses_nothing(
+    tmp_path: Path, refusal: tuple[int, str]
+) -> None:
+    network = _Breaking([refusal])
+    async with house(tmp_path) as served, Client(served.url, transport=network) as client:
+        events = [event async for event in client.ask("pair", {"message": "go"})]
+    assert isinstance(events[-1], Finished)
+    _, refused, taken = network.times
+    assert taken - refused >= 1
+
+
+async def _ask_without_end(client: Client) -> None:
+    while True:
+        await client.assistant("pair")
+
+
+async def test_a_key_that_has_asked_often_follows_its_answer_over_a_line_that_breaks(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "keys.json"
+    key = add_key(file, "me", per_minute=60)
+    async with (
+        house(tmp_path, keys_file=file) as served,
+        Client(served.url, key=key, transport=_Breaking([])) as client,
+    ):
+        with pytest.raises(RateLimited) as refused:
+            await _ask_without_end(client)
+        await asyncio.sleep(refused.value.retry_after)
+        events = [event async for event in client.ask("pair", {"message": "go"})]
+    assert isinstance(events[-1], Finished)
 
 
 async def test_replies_that_are_always_lost_end_in_a_sentence(tmp_path: Path) -> None:

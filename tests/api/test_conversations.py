@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
+from datetime import UTC, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,27 @@ async def test_conversations_are_listed_renamed_exported_and_deleted(
         assert (await served.http.post("/v1/answers", json=body)).status_code == 404
 
 
+async def test_a_moment_to_list_before_may_be_told_in_any_zone(
+    tmp_path: Path, database: str
+) -> None:
+    zones = [UTC, timezone(timedelta(hours=9)), timezone(timedelta(hours=-9))]
+    async with house(tmp_path, database_url=database) as served:
+
+        async def found(before: str) -> int:
+            told = await served.http.get("/v1/conversations", params={"before": before})
+            return len(told.json()["data"])
+
+        id_ = await new(served)
+        made = (await served.app.store.read(id_)).updated
+        later, earlier = made + timedelta(minutes=1), made - timedelta(minutes=1)
+        assert [await found(later.astimezone(zone).isoformat()) for zone in zones] == [1, 1, 1]
+        assert [await found(earlier.astimezone(zone).isoformat()) for zone in zones] == [0, 0, 0]
+        assert await found(later.replace(tzinfo=None).isoformat()) == 1
+        beyond = {"before": "0001-01-01T00:00:00+09:00"}
+        refused = await served.http.get("/v1/conversations", params=beyond)
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "before")
+
+
 async def test_two_requests_for_one_conversation_at_once_are_put_in_order(
     tmp_path: Path, database: str
 ) -> None:
@@ -159,11 +181,33 @@ async def test_the_oldest_turns_are_dropped_whole_and_the_client_is_told(tmp_pat
     [
         ("nonsense", "is no URL"),
         ("postgresql://nobody@127.0.0.1:1/none", "check LEAFSTREAM_DATABASE_URL"),
+        (
+            "postgresql://127.0.0.1:1/none?user=me&password=hidden",
+            r"password=\*\*\*&user=me cannot",
+        ),
     ],
 )
 async def test_a_database_that_cannot_be_used_is_told_in_a_sentence(url: str, says: str) -> None:
-    with pytest.raises(SetupError, match=says):
+    with pytest.raises(SetupError, match=says) as told:
         await Conversations.open(url)
+    assert "hidden" not in told.value.message
+
+
+async def test_conversations_in_a_file_are_their_owners_alone_also_those_kept_before(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "test.db"
+    files = [tmp_path / f"test.db{end}" for end in ("", "-wal", "-shm")]
+    with closing(sqlite3.connect(file)) as before:  # while another process has it open
+        before.execute("PRAGMA journal_mode = WAL")
+        before.execute("CREATE TABLE something (value)")
+        for each in files:
+            each.chmod(0o644)
+        store = await Conversations.open(f"sqlite:///{file}")
+        await store.create("chat")
+        for_others = [each.stat().st_mode & 0o077 for each in files]
+        await store.close()
+    assert for_others == [0, 0, 0]
 
 
 async def test_an_app_finds_the_newest_conversation_of_a_session_and_what_it_noted(

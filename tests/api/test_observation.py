@@ -20,15 +20,20 @@ from typing import Any, NoReturn
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from leafstream.ask import Ask
 from leafstream.engines.scripted import Play, ScriptedEngine
 from leafstream.errors import InvalidRequest, LogUnavailable
+from leafstream.events import Cancelled, Noticed
 from leafstream.keys import add_key
 from leafstream.meter import AnswerRecords, Meters
 from leafstream.metrics import Load, Metrics
 from leafstream.reporting import JsonRecords, TextRecords
 from leafstream.top import Sample, Server, parse
+from leafstream.tracing import Traces
 from tests.house import ASK_PAIR, PAIR_TEXT, STREAM, House, house
 from tests.nursery import command
 
@@ -216,6 +221,61 @@ async def test_a_failed_answer_is_a_failed_trace(tmp_path: Path) -> None:
             await served.stream(ASK_PAIR)
     assert attributes(spans[0])["error.type"] == "invalid_answer"
     assert spans[0].status.code == spans[0].status.STATUS_CODE_ERROR
+
+
+async def test_an_answer_that_is_not_valid_is_quoted_in_no_trace_and_no_record(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    name = "the caller's\n2026-11-24T00:00:00.000Z ERROR leafstream.keys: forged"
+    schema = {"type": "object", "properties": {name: {"type": "string", "maxLength": 5}}}
+    body = {"schema": schema | {"required": [name]}, "input": "go"}
+    caplog.set_level("DEBUG", "leafstream")
+    with collector() as (url, spans):
+        engine = ScriptedEngine(json.dumps({name: "a private diagnosis"}))
+        async with house(tmp_path, engine, otlp_endpoint=url) as served:
+            response = await served.http.post("/v1/answers", json=body)
+    assert "private" in response.json()["error"]["message"]  # told to the caller alone
+    (root,) = spans
+    assert attributes(root)["error.type"] == root.status.message == "invalid_answer"
+    ended = [row for row in map(json.loads, records(caplog, JsonRecords())) if "code" in row]
+    assert [row["code"] for row in ended] == ["invalid_answer"] * 2  # of the answer, of the request
+    told = "\n".join([*records(caplog, TextRecords()), *records(caplog, JsonRecords()), str(spans)])
+    assert "private" not in told
+    assert "forged" not in told
+
+
+def test_a_notice_in_a_trace_is_its_code_and_quotes_no_text() -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    watch = Traces(provider, "m").watch("ans_1", Ask(messages=()))
+    watch.told(Noticed("retried", '/a was not valid: "a private diagnosis" is too long', "/a"))
+    watch.told(Cancelled("cancelled by the client"))
+    (span,) = exporter.get_finished_spans()
+    assert [event.name for event in span.events] == ["retried"]
+    assert "private" not in span.to_json()
+
+
+HOSTILE = (
+    "\x1b[31mred\x9b31m\r\n2026-11-24T00:00:00.000Z ERROR leafstream.keys: forged\x85\u2028\x7f"
+)
+
+
+@pytest.mark.parametrize("form", [TextRecords(), JsonRecords()])
+def test_nothing_that_is_quoted_steers_a_terminal_or_looks_like_a_record(
+    form: logging.Formatter,
+) -> None:
+    failed = (ValueError, ValueError(HOSTILE), None)
+    record = logging.LogRecord("leafstream", logging.ERROR, "", 0, "%s 컵", (HOSTILE,), failed)
+    record.__dict__["fields"] = {"path": HOSTILE + "!"}
+    told = form.format(record)
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u2029]", told)
+    first, *below = told.splitlines()
+    assert first.count("forged") == (3 if isinstance(form, JsonRecords) else 2)
+    assert "컵" in first
+    assert all(line.startswith("  ") for line in below)
+    if isinstance(form, JsonRecords):
+        assert json.loads(told)["message"] == f"{HOSTILE} 컵"
 
 
 def records(caplog: pytest.LogCaptureFixture, form: logging.Formatter) -> list[str]:

@@ -82,12 +82,14 @@ async def test_usage_comes_in_a_last_chunk_without_choices_where_it_was_asked_fo
     assert found[-1].choices == []
     assert found[-1].usage
     assert found[-1].usage.completion_tokens == 9
+    assert all("usage" in chunk.model_fields_set for chunk in found)
     assert all(chunk.usage is None for chunk in found[:-1])
 
 
 async def test_the_wire_is_data_lines_only_and_ends_with_done(tmp_path: Path) -> None:
     async with openai_house(tmp_path) as (served, _):
         response = await served.http.post("/v1/chat/completions", json={**ASK, "stream": True})
+    assert "usage" not in response.text
     lines = [line for line in response.text.split("\n") if line]
     assert all(line.startswith((": ", "data: ")) for line in lines)
     assert lines[-1] == "data: [DONE]"

@@ -14,7 +14,7 @@ from leafstream.errors import SetupError
 from leafstream.faces.parts import Parts
 from leafstream.keys import add_key, remove_key
 from leafstream.port import check_exposure
-from leafstream.served import Served
+from leafstream.served import Served, read_served
 from leafstream.settings import Settings
 from tests.house import ASK_PAIR, ASSISTANTS, STREAM, House, house
 
@@ -139,6 +139,8 @@ async def test_a_caller_with_its_share_of_answers_is_told_to_wait(tmp_path: Path
         refused = await served.http.post("/v1/answers", json=ASK_PAIR, headers=STREAM)
     assert refused.status_code == 429
     assert int(refused.headers["retry-after"]) >= 1
+    # Without keys there are no callers to tell apart: it may have been another's answer.
+    assert "1 of all callers' answers" in refused.json()["error"]["message"]
 
 
 async def test_what_an_app_brings_asks_for_a_key_too_but_for_its_pages(tmp_path: Path) -> None:
@@ -167,6 +169,12 @@ async def test_what_an_app_brings_asks_for_a_key_too_but_for_its_pages(tmp_path:
         ({"Origin": "null"}, 403),
         ({"Host": "evil.example"}, 403),
         ({"Host": "localhost:8000"}, 200),
+        ({"Origin": "http://["}, 403),
+        ({"Host": "["}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "same-origin"}, 200),
+        ({"Sec-Fetch-Site": "none"}, 200),
     ],
 )
 async def test_a_page_of_another_site_cannot_use_a_browser_to_ask(
@@ -180,6 +188,24 @@ async def test_a_page_of_another_site_cannot_use_a_browser_to_ask(
     assert "access-control-allow-origin" not in told.headers
 
 
+async def test_a_picture_on_another_sites_page_starts_no_answer(tmp_path: Path) -> None:
+    engine = ScriptedEngine("{}")
+    sent = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"}
+    async with house(tmp_path, engine, served=read_served("leafresh")) as served:
+        asked = "/ai/chatbot/recommendation/free-text?sessionId=s&message=텀블러를 쓰고 싶어요"
+        told = await served.http.get(asked, headers=sent)
+        link = await served.http.get("/leafresh", headers=sent)
+    assert (told.status_code, told.json()["error"]["code"]) == (403, "forbidden")
+    assert link.status_code == 200  # a page holds nobody's data and starts nothing
+    assert engine.generations == []
+
+
+async def test_a_path_that_is_none_is_404_whatever_host_it_is_asked_of(tmp_path: Path) -> None:
+    async with house(tmp_path) as served:
+        told = await served.http.get("/nowhere", headers={"Host": "["})
+    assert (told.status_code, told.json()["error"]["code"]) == (404, "not_found")
+
+
 async def test_a_site_that_is_named_may_call_and_no_other(tmp_path: Path) -> None:
     site = "https://leaf.example"
     async with house(tmp_path, cors_origins=site) as served:
@@ -187,6 +213,22 @@ async def test_a_site_that_is_named_may_call_and_no_other(tmp_path: Path) -> Non
         other = await served.http.get("/v1/assistants", headers={"Origin": "https://b.example"})
     assert told.headers["access-control-allow-origin"] == site
     assert other.status_code == 403
+
+
+@pytest.mark.parametrize("header", ["authorization", "x-api-key", "x-stainless-lang"])
+async def test_a_site_that_is_named_may_send_a_key_and_what_its_client_sends_besides(
+    tmp_path: Path, header: str
+) -> None:
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": header}
+    async with house(tmp_path, cors_origins="https://leaf.example") as served:
+        path = "/v1/chat/completions"
+        told, other = [
+            await served.http.options(path, headers={"Origin": site, **asks})
+            for site in ("https://leaf.example", "https://b.example")
+        ]
+    assert told.status_code == 200
+    assert header in told.headers["access-control-allow-headers"].lower()
+    assert other.status_code == 400
 
 
 @pytest.mark.parametrize(

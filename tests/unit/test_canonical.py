@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from leafstream.errors import UnsupportedSchema
+from leafstream.pointer import Json
 from leafstream.schema import Schema
 
 
@@ -32,4 +33,5 @@ def test_values_that_are_equal_in_json_are_common() -> None:
     schema = Schema.parse(
         {"allOf": [{"enum": [1, True, {"a": [1]}]}, {"enum": [{"a": [1.0]}, 1.0]}]}
     )
-    assert [schema.is_valid(value) for value in (1, True, {"a": [1]})] == [True, False, True]
+    values: list[Json] = [1, True, {"a": [1]}]
+    assert [schema.is_valid(value) for value in values] == [True, False, True]

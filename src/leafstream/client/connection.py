@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import secrets
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -21,6 +22,7 @@ from leafstream.errors import (
     InvalidRequest,
     LeafstreamError,
     NotFound,
+    RateLimited,
     Unauthorized,
 )
 from leafstream.events import KINDS, Event, decode, is_terminal
@@ -30,6 +32,7 @@ MAX_RECONNECTS = 8
 POST_TRIES = 3
 RETRY_SECONDS = 0.2
 NO_CONTENT = 204
+TOO_MANY = 429
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -128,6 +131,7 @@ class Client:
     ) -> AsyncGenerator[Event, None]:
         lost = 0
         while True:
+            wanted = 0.0
             try:
                 if response is None:
                     response = await self._reopen(answer, after)
@@ -138,15 +142,21 @@ class Client:
                     yield event
                     if is_terminal(event):
                         return
+            except RateLimited as error:
+                if lost >= MAX_RECONNECTS:
+                    raise
+                wanted = error.retry_after
             except (httpx2.TransportError, EngineUnavailable) as error:
                 if lost >= MAX_RECONNECTS:
                     raise EngineUnavailable(f"the server is lost: {error!r}") from None
+                if isinstance(error, EngineUnavailable):
+                    wanted = error.retry_after or wanted
             finally:
                 if response is not None:
                     await response.aclose()
                     response = None
             lost += 1
-            await asyncio.sleep(min(0.1 * 2**lost, 5))
+            await asyncio.sleep(max(wanted, min(0.1 * 2**lost, 5)))
 
     async def _reopen(self, answer: str, after: int) -> httpx2.Response:
         headers = {**_ACCEPT, "Last-Event-ID": str(after)}
@@ -176,19 +186,30 @@ async def _accepted(response: httpx2.Response) -> httpx2.Response:
         return response
     body = await response.aread()
     await response.aclose()
-    raise refusal(response.status_code, body)
+    raise _refusal(response.status_code, body, _seconds(response.headers.get("Retry-After", "")))
 
 
-def refusal(status: int, body: bytes) -> LeafstreamError:
-    """The error that a server's refusal says."""
+def _refusal(status: int, body: bytes, after: float | None) -> LeafstreamError:
+    """The error that a server's refusal says; ask again `after` so many seconds."""
     try:
         error = msgspec.json.decode(body)["error"]
         message, param = str(error["message"]), error.get("param")
     except (msgspec.DecodeError, KeyError, TypeError):
         message, param = f"the server answers {status} and no reason", None
+    if status == TOO_MANY:
+        return RateLimited(message, retry_after=math.ceil(after or 1))
     if status >= 500:
-        return EngineUnavailable(message, param=param)
+        return EngineUnavailable(message, param=param, retry_after=after)
     return _REFUSALS.get(status, InvalidRequest)(message, param=param)
+
+
+def _seconds(retry_after: str) -> float | None:
+    """None where it is a date, as proxies may send it, or not there."""
+    try:
+        seconds = float(retry_after)
+    except ValueError:
+        return None
+    return seconds if math.isfinite(seconds) else None
 
 
 async def _events(response: httpx2.Response) -> AsyncGenerator[tuple[int, Event], None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from urllib.parse import quote
 
 from starlette.datastructures import Headers
 from starlette.requests import Request
@@ -72,7 +73,9 @@ class _Request:
 
     def end(self) -> None:
         scope = self._scope
-        path = scope.get("raw_path", scope["path"].encode()).decode("ascii", "backslashreplace")
+        # As it was sent: what stands for a control character or a line's end stays encoded.
+        raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
+        path = raw.decode("ascii", "backslashreplace")
         told = {
             "status": self._status,
             "seconds": round(time.monotonic() - self._begun, 4),

@@ -62,9 +62,11 @@ class Callers:
         if self._local and not is_loopback(host):
             raise Forbidden(f"this server is not {host!r}; it answers to localhost only")
         origin = request.headers.get("origin")
-        if origin is None or origin in self._origins or "*" in self._origins:
+        if origin in self._origins or "*" in self._origins:
             return
-        if urlsplit(origin).netloc != host:
+        if origin is None:
+            _check_sender(request)
+        elif _netloc(origin) != host:
             raise Forbidden(f"pages of {origin} may not call; see LEAFSTREAM_CORS_ORIGINS")
 
     def _check_rate(self, key: Key) -> None:
@@ -95,6 +97,20 @@ class _Bucket:
             return (1 - self._left) * 60 / size
         self._left -= 1
         return 0.0
+
+
+def _check_sender(request: Request) -> None:
+    # Images, frames and links have no Origin; of those a browser says whether it is the same.
+    if request.headers.get("sec-fetch-site") in ("cross-site", "same-site"):
+        raise Forbidden("pages of other sites may not call; see LEAFSTREAM_CORS_ORIGINS")
+
+
+def _netloc(origin: str) -> str | None:
+    """The host and port of an origin; None where it is none."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _given(request: Request) -> str:

@@ -1,4 +1,4 @@
-"""Errors on their way out: ours, FastAPI's and the unexpected, in one envelope."""
+"""Errors on their way out: what all faces say alike of them, and the native face's envelope."""
 
 from __future__ import annotations
 
@@ -6,20 +6,23 @@ import difflib
 from math import ceil
 from typing import Any
 
+import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from leafstream.errors import (
+    Conflict,
     EngineUnavailable,
     Interrupted,
+    InvalidRequest,
     LeafstreamError,
     Overloaded,
     RateLimited,
     Unauthorized,
 )
-from leafstream.events import Failed
+from leafstream.events import Cancelled, Failed
 from leafstream.faces import access
 from leafstream.invalid import sentence
 
@@ -27,14 +30,50 @@ LONGEST_PATH = 100
 _CODES = {404: "not_found", 405: "method_not_allowed"}
 
 
+Ending = LeafstreamError | Failed | Cancelled
+"""Why there is no answer: what was raised before it began, or its last event."""
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """What every face says of an ending, in a body and perhaps with a status of its own."""
+
+    status: int
+    headers: dict[str, str]
+
+
+def refusal(request: Request, ending: Ending) -> Refusal:
+    """How `request` is refused; the access log and the metrics are told of it."""
+    if isinstance(ending, Cancelled):
+        access.note(request, ending.kind)
+        return Refusal(Conflict.status, {})
+    access.note(request, ending.code)
+    return Refusal(ending.status, _headers(ending))
+
+
+def _headers(ending: LeafstreamError | Failed) -> dict[str, str]:
+    if isinstance(ending, Unauthorized):
+        return {"WWW-Authenticate": "Bearer"}
+    after = _seconds(ending)
+    return {} if after is None else {"Retry-After": str(ceil(after))}
+
+
+def _seconds(ending: LeafstreamError | Failed) -> float | None:
+    """After how many to ask again, where that is known."""
+    if isinstance(ending, Overloaded | RateLimited | EngineUnavailable):
+        return ending.retry_after
+    # Who started this process starts the next one.
+    return 1 if ending.code == Interrupted.code else None
+
+
+def wrong_parameter(error: RequestValidationError) -> InvalidRequest:
+    """The first thing that FastAPI finds wrong with a path, a query or a header."""
+    first = error.errors()[0]
+    param = str(first["loc"][-1])
+    return InvalidRequest(sentence(first, param), param=param)
+
+
 def envelope(code: str, message: str, param: str | None, **details: Any) -> dict[str, Any]:
     return {"error": {"code": code, "message": message, "param": param, **details}}
-
-
-def ending_headers(ending: LeafstreamError | Failed) -> dict[str, str]:
-    """What is said beside the body of how an answer ended."""
-    # Who started this process starts the next one.
-    return {"Retry-After": "1"} if ending.code == Interrupted.code else {}
 
 
 def install(app: FastAPI) -> None:
@@ -42,24 +81,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(LeafstreamError)
     async def ours(request: Request, error: LeafstreamError) -> JSONResponse:
-        headers = {}
-        if isinstance(error, Overloaded | RateLimited):
-            headers["Retry-After"] = str(error.retry_after)
-        if isinstance(error, EngineUnavailable) and error.retry_after is not None:
-            headers["Retry-After"] = str(ceil(error.retry_after))
-        headers |= ending_headers(error)
-        if isinstance(error, Unauthorized):
-            headers["WWW-Authenticate"] = "Bearer"
-        access.note(request, error.code)
+        refused = refusal(request, error)
         content = envelope(error.code, error.message, error.param, **error.details)
-        return JSONResponse(content, error.status, headers)
+        return JSONResponse(content, refused.status, refused.headers)
 
     @app.exception_handler(RequestValidationError)
     async def parameters(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        param = str(first["loc"][-1])
-        access.note(request, "invalid_request")
-        return JSONResponse(envelope("invalid_request", sentence(first, param), param), 422)
+        return await ours(request, wrong_parameter(error))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
@@ -75,7 +103,7 @@ def install(app: FastAPI) -> None:
 
 def _told(request: Request, error: HTTPException) -> str:
     """What an error of the router says, and where to look instead."""
-    path, method = request.url.path, request.method
+    path, method = request.scope["path"], request.method  # request.url is made of the Host header
     if error.status_code == 405:
         takes = (error.headers or {}).get("Allow", "other methods")
         return f"{path} does not take {method}; it takes {takes}"

@@ -16,7 +16,7 @@ from leafstream.decoder.value import fold
 from leafstream.errors import Conflict, InvalidRequest
 from leafstream.events import Cancelled, Failed, Finished, Queued, Started
 from leafstream.faces.body import answer_json, documented, read_model
-from leafstream.faces.failures import ending_headers, envelope
+from leafstream.faces.failures import envelope, refusal
 from leafstream.faces.parts import Parts, owner
 from leafstream.sampling import SETTINGS, read_sampling
 
@@ -132,8 +132,9 @@ class Native:
         if last is None:
             return Response(status_code=499)  # nobody reads it
         if isinstance(last, Failed):
+            refused = refusal(request, last)
             error = envelope(last.code, last.message, None, id=answer, **last.details)
-            return answer_json(error, last.status, ending_headers(last))
+            return answer_json(error, refused.status, refused.headers)
         if isinstance(last, Cancelled):
             raise Conflict(f"the answer was cancelled: {last.reason}")
         return answer_json(await self.state(answer, owner(request)))

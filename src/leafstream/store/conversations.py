@@ -12,7 +12,7 @@ import msgspec
 from sqlalchemy import Row, delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from leafstream.errors import NotFound
+from leafstream.errors import InvalidRequest, NotFound
 from leafstream.events import Plan, Usage
 from leafstream.messages import Message, Messages
 from leafstream.pointer import Json
@@ -97,7 +97,10 @@ class Conversations:
     async def recent(
         self, limit: int = 50, before: datetime | None = None, *, owner: str = ""
     ) -> list[Conversation]:
-        """The owner's, most recently used first; `before` goes on from the last one's `updated`."""
+        """The owner's, most recently used first; `before` goes on from the last one's `updated`.
+
+        Raises InvalidRequest for a `before` that is beyond all time.
+        """
         query = (
             select(conversations)
             .where(conversations.c.owner == owner)
@@ -105,7 +108,7 @@ class Conversations:
             .limit(limit)
         )
         if before is not None:
-            query = query.where(conversations.c.updated < before)
+            query = query.where(conversations.c.updated < _in_utc(before))
         async with self._reading() as connection:
             return [_conversation(row) for row in await connection.execute(query)]
 
@@ -257,6 +260,16 @@ def _missing(conversation: str) -> NotFound:
     return NotFound(f"there is no conversation {conversation!r}", param="conversation")
 
 
+def _in_utc(time: datetime) -> datetime:
+    """The same moment as SQLite keeps it, which knows no zones; without one it is UTC already."""
+    if time.tzinfo is None:
+        return time.replace(tzinfo=UTC)
+    try:
+        return time.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRequest("before is no time that there is", param="before") from None
+
+
 def _conversation(row: Row[Any]) -> Conversation:
     return msgspec.convert(_aware(row), Conversation)
 
@@ -268,8 +281,6 @@ def _turn(row: Row[Any]) -> Turn:
 def _aware(row: Row[Any]) -> dict[str, Any]:
     """A row as a mapping; SQLite gives times back without their zone, which is UTC."""
     return {
-        str(name): value.replace(tzinfo=UTC)
-        if isinstance(value, datetime) and value.tzinfo is None
-        else value
+        str(name): _in_utc(value) if isinstance(value, datetime) else value
         for name, value in row._mapping.items()  # noqa: SLF001
     }

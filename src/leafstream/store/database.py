@@ -8,7 +8,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from leafstream.errors import SetupError, StoreUnavailable
+from leafstream.settings import shown_url
 from leafstream.store.tables import REVISION
 
 logger = logging.getLogger("leafstream.store")
@@ -65,9 +66,14 @@ def _alone(url: URL) -> Iterator[None]:
 
 def _unusable(url: URL, error: SQLAlchemyError | OSError) -> SetupError:
     return SetupError(
-        f"the database {url.render_as_string(hide_password=True)} cannot be used: "
+        f"the database {_shown(url)} cannot be used: "
         f"{getattr(error, 'orig', None) or error}; check LEAFSTREAM_DATABASE_URL"
     )
+
+
+def _shown(url: URL) -> str:
+    # SQLAlchemy hides the password before the host, and not one of the query.
+    return shown_url(url.render_as_string(hide_password=True))
 
 
 @contextmanager
@@ -98,9 +104,20 @@ def _url(given: str) -> URL:
 
 def _pragmas(connection: Any, _: object) -> None:
     cursor = connection.cursor()
+    cursor.execute("PRAGMA database_list")
+    for _number, _name, file in cursor.fetchall():
+        _make_private(file)
     for pragma in ("journal_mode=WAL", "busy_timeout=10000", "foreign_keys=ON", "synchronous=FULL"):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _make_private(file: str) -> None:
+    """Leave a database to its owner alone; "" is one in memory."""
+    # SQLite gives the files beside it the mode of the file, but those that are there keep theirs.
+    for each in (file, f"{file}-wal", f"{file}-shm") if file else ():
+        with suppress(FileNotFoundError, PermissionError):  # another user's: that one made it so
+            os.chmod(each, 0o600)
 
 
 def _is_current(connection: Connection) -> bool:
@@ -137,7 +154,7 @@ def _check_age(connection: Connection, url: URL) -> None:
     known = {each.revision for each in ScriptDirectory(str(_MIGRATIONS)).walk_revisions()}
     if found is not None and found not in known:
         raise SetupError(
-            f"the database {url.render_as_string(hide_password=True)} was made by a newer "
+            f"the database {_shown(url)} was made by a newer "
             f"leafstream: its tables are of revision {found}, this one knows them up to "
             f"{REVISION}; start the newer version, or set LEAFSTREAM_DATABASE_URL to another one"
         )

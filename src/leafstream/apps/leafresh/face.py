@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from leafstream.apps.leafresh import page, telling
 from leafstream.apps.leafresh.categories import BY_CODE, Category
 from leafstream.apps.leafresh.note import describe
 from leafstream.apps.leafresh.question import NAME, leafresh
-from leafstream.apps.leafresh.refusals import Refusal, refusal
+from leafstream.apps.leafresh.refusals import refused
 from leafstream.apps.leafresh.retrieval import retrieval
 from leafstream.apps.leafresh.sessions import Caller, Session, Sessions
 from leafstream.apps.leafresh.telling import Frame, Place, Subject, Telling
@@ -22,11 +21,10 @@ from leafstream.ask import Ask
 from leafstream.errors import LeafstreamError, NotFound
 from leafstream.faces import sse
 from leafstream.faces.body import answer_json
+from leafstream.faces.failures import refusal
 from leafstream.faces.parts import Parts, owner
 from leafstream.log import Batch
 from leafstream.messages import Message
-
-logger = logging.getLogger("leafstream.leafresh")
 
 First = Callable[[Request, Given], Awaitable[Response]]
 
@@ -113,15 +111,10 @@ class Chatbot:
         try:
             return await asked
         except LeafstreamError as error:
-            logger.info("%s: %s: %s", request.url.path, error.code, error.message)
-            return self._refused(refusal(error))
-
-    def _refused(self, refused: Refusal) -> Response:
-        envelope = refused.envelope
+            headers = refusal(request, error).headers
+            envelope = refused(error)
         if self._parts.settings.leafresh_errors_in_stream:
             return _whole([Frame(str(Place("refused", None)), "error", envelope)])
-        after = refused.retry_after
-        headers = {} if after is None else {"Retry-After": str(after)}
         return Response(envelope.encode(), envelope.status, headers, "application/json")
 
     def asked(self, request: Request, given: Given, first: First) -> Awaitable[Response]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from leafstream.errors import LeafstreamError, Overloaded
+from leafstream.errors import LeafstreamError
 from leafstream.events import Cancelled, Failed
 from leafstream.pointer import Json
 
@@ -47,19 +47,9 @@ class Refused(LeafstreamError):
         self.envelope = Envelope(status, message, data)
 
 
-class Refusal(msgspec.Struct, frozen=True):
-    """`retry_after` is in seconds."""
-
-    envelope: Envelope
-    retry_after: int | None = None
-
-
-def refusal(error: LeafstreamError) -> Refusal:
+def refused(error: LeafstreamError) -> Envelope:
     """What is said of an error before the stream opens."""
-    if isinstance(error, Refused):
-        return Refusal(error.envelope)
-    after = error.retry_after if isinstance(error, Overloaded) else None
-    return Refusal(_said(error.code, error.status), after)
+    return error.envelope if isinstance(error, Refused) else _said(error.code, error.status)
 
 
 def ending(event: Failed | Cancelled) -> Envelope:

@@ -19,7 +19,7 @@ from leafstream.faces import sse
 from leafstream.faces.body import answer_json
 from leafstream.faces.openai.bodies import ChatRequest, read_request
 from leafstream.faces.openai.items import prompt_turns, read_messages
-from leafstream.faces.openai.refusals import CHAT, ending_error, ending_response
+from leafstream.faces.openai.refusals import CHAT, ending_error, refuse
 from leafstream.faces.openai.wanted import Wanted, read_wanted
 from leafstream.faces.parts import Parts, owner
 from leafstream.sampling import read_sampling
@@ -46,10 +46,10 @@ class Chat:
         ask = self._ask(asked, wanted, owner(request))
         answer = await self._parts.runs.start(ask, key)
         opening = await self._parts.log.opening(answer)
-        completion = Completion(answer, int(opening.created), wanted)
+        with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
+        completion = Completion(answer, int(opening.created), wanted, with_usage=with_usage)
         if asked.stream:
-            with_usage = bool(asked.stream_options and asked.stream_options.include_usage)
-            response: Response = self._parts.send(self._frames(completion, with_usage=with_usage))
+            response: Response = self._parts.send(self._frames(completion))
         else:
             response = await self._whole(request, completion)
         response.headers["Leafstream-Answer"] = answer
@@ -70,9 +70,7 @@ class Chat:
             face={"kind": "chat", "model": wanted.model, **asked.identifiers()},
         )
 
-    async def _frames(
-        self, completion: Completion, *, with_usage: bool
-    ) -> AsyncGenerator[bytes, None]:
+    async def _frames(self, completion: Completion) -> AsyncGenerator[bytes, None]:
         reading = self._parts.read(completion.answer, 0, self._settings.heartbeat_seconds)
         async with aclosing(reading) as batches:
             yield completion.opening_frame()
@@ -82,8 +80,8 @@ class Chat:
                     yield b"".join(frames)
         if not completion.has_ended:
             yield completion.failed_frame(failure(Interrupted("this server is stopping")))
-        elif with_usage and completion.usage is not None:
-            yield completion.usage_frame(completion.usage)
+        elif usage := completion.usage_frame():
+            yield usage
         yield DONE
 
     async def _whole(self, request: Request, completion: Completion) -> Response:
@@ -91,18 +89,23 @@ class Chat:
         if last is None:
             return Response(status_code=499)  # nobody reads it
         if not isinstance(last, Finished):
-            return ending_response(last)
+            return refuse(request, last)
         return answer_json(completion.whole(last))
 
 
 class Completion:
-    """One answer as this API shows it: whole, or in chunks of its text."""
+    """One answer as this API shows it: whole, or in chunks of its text.
 
-    def __init__(self, answer: str, created: int, wanted: Wanted) -> None:
+    `with_usage`: every chunk has a usage, which is null in all but the last.
+    """
+
+    def __init__(
+        self, answer: str, created: int, wanted: Wanted, *, with_usage: bool = False
+    ) -> None:
         self.answer = answer
         self.has_ended = False
-        self.usage: Usage | None = None
-        """Of an answer that was sent whole."""
+        self._used: Usage | None = None
+        self._more: dict[str, Any] = {"usage": None} if with_usage else {}
         self._typed = wanted.typed
         self._transcript = Transcript(typed=wanted.typed)
         self._around: tuple[bytes, bytes] | None = None
@@ -140,7 +143,7 @@ class Completion:
         if added:
             yield self._text_frame(added)
         if isinstance(event, Finished):
-            self.has_ended, self.usage = True, event.usage
+            self.has_ended, self._used = True, event.usage
             yield self._chunk({}, finish_reason(event.finish))
         elif isinstance(event, _Broken):
             self.has_ended = True
@@ -150,9 +153,11 @@ class Completion:
     def failed_frame(event: Failed | Cancelled) -> bytes:
         return sse.data_frame(msgspec.json.encode({"error": ending_error(event)}))
 
-    def usage_frame(self, used: Usage) -> bytes:
-        """The last chunk, where it was asked for."""
-        return self._frame([], usage=usage_of(used))
+    def usage_frame(self) -> bytes:
+        """The last chunk; b"" where it was not asked for, or the answer has no usage."""
+        if not self._more or self._used is None:
+            return b""
+        return self._frame([], {"usage": usage_of(self._used)})
 
     def _text_frame(self, text: str) -> bytes:
         """A chunk of text: the same but for the text, and there is one a token."""
@@ -164,9 +169,9 @@ class Completion:
 
     def _chunk(self, delta: dict[str, Any], finish: str | None = None) -> bytes:
         choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}
-        return self._frame([choice])
+        return self._frame([choice], self._more)
 
-    def _frame(self, choices: list[Any], **more: Any) -> bytes:
+    def _frame(self, choices: list[Any], more: dict[str, Any]) -> bytes:
         chunk = {**self._head, "object": "chat.completion.chunk", "choices": choices, **more}
         return sse.data_frame(msgspec.json.encode(chunk))
 

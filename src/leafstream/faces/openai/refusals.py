@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -22,12 +21,8 @@ from leafstream.errors import (
 )
 from leafstream.events import Cancelled, Failed
 from leafstream.faces.body import answer_json
-from leafstream.faces.failures import ending_headers
-from leafstream.invalid import sentence
+from leafstream.faces.failures import Ending, refusal, wrong_parameter
 from leafstream.pointer import Json
-
-logger = logging.getLogger("leafstream.http")
-
 
 # Codes that clients of this API look for.
 _KNOWN_CODES = {
@@ -116,27 +111,22 @@ def _is_neutral(value: Json, neutral: tuple[Json, ...]) -> bool:
     return value is None or value in neutral
 
 
-def error_body(error: LeafstreamError) -> dict[str, Json]:
-    """The object that stands under "error" in a refusal."""
-    return _error(error.message, _kind(_status(error)), error.param, _code(error))
-
-
-def ending_error(event: Failed | Cancelled) -> dict[str, Json]:
-    """The object that stands under "error" where a stream ends without an answer."""
-    if isinstance(event, Cancelled):
+def ending_error(ending: Ending) -> dict[str, Json]:
+    """The object that stands under "error" where there is no answer."""
+    if isinstance(ending, Cancelled):
         return _error(
-            f"the answer was cancelled: {event.reason}", "server_error", None, "cancelled"
+            f"the answer was cancelled: {ending.reason}", "server_error", None, "cancelled"
         )
-    code = _KNOWN_CODES.get(event.code, event.code)
-    return _error(event.message, _kind(_mapped(event.status)), None, code)
+    kind = _kind(_status(ending, ending.status))
+    param = None if isinstance(ending, Failed) else ending.param
+    return _error(ending.message, kind, param, _code(ending))
 
 
-def ending_response(event: Failed | Cancelled) -> Response:
+def refuse(request: Request, ending: Ending) -> Response:
     """The same before anything was sent, with the status that it has then."""
-    if isinstance(event, Cancelled):
-        return answer_json({"error": ending_error(event)}, 409)
-    error = {"error": ending_error(event)}
-    return answer_json(error, _mapped(event.status), ending_headers(event))
+    told = refusal(request, ending)
+    status = _status(ending, told.status)
+    return answer_json({"error": ending_error(ending)}, status, told.headers)
 
 
 class OpenAIRoute(APIRoute):
@@ -149,34 +139,21 @@ class OpenAIRoute(APIRoute):
             try:
                 return await handle(request)
             except LeafstreamError as error:
-                logger.info("%s %s: %s", request.method, request.url.path, error.code)
-                return _refusal(error)
+                return refuse(request, error)
             except RequestValidationError as error:
-                first = error.errors()[0]
-                param = str(first["loc"][-1])
-                return _refusal(InvalidRequest(sentence(first, param), param=param))
+                return refuse(request, wrong_parameter(error))
 
         return handler
-
-
-def _refusal(error: LeafstreamError) -> Response:
-    headers = ending_headers(error)
-    response = answer_json({"error": error_body(error)}, _status(error), headers)
-    if isinstance(error, Overloaded | RateLimited):
-        response.headers["Retry-After"] = str(error.retry_after)
-    return response
 
 
 def _error(message: str, kind: str, param: str | None, code: str) -> dict[str, Json]:
     return {"message": message, "type": kind, "param": param, "code": code}
 
 
-def _status(error: LeafstreamError) -> int:
-    return 429 if isinstance(error, Overloaded) else _mapped(error.status)
-
-
-def _mapped(status: int) -> int:
-    """OpenAI says 400 where FastAPI's world says 422."""
+def _status(ending: Ending, status: int) -> int:
+    """OpenAI says 429 of a full queue, and 400 where FastAPI's world says 422."""
+    if isinstance(ending, Overloaded):
+        return 429
     return 400 if status == 422 else status
 
 
@@ -186,7 +163,7 @@ def _kind(status: int) -> str:
     return "invalid_request_error" if status < 500 else "server_error"
 
 
-def _code(error: LeafstreamError) -> str:
-    if isinstance(error, NotFound) and error.param == "model":
+def _code(ending: LeafstreamError | Failed) -> str:
+    if isinstance(ending, NotFound) and ending.param == "model":
         return "model_not_found"
-    return _KNOWN_CODES.get(error.code, error.code)
+    return _KNOWN_CODES.get(ending.code, ending.code)

@@ -16,7 +16,7 @@ from leafstream.faces.body import answer_json
 from leafstream.faces.openai.bodies import ResponsesRequest, read_request
 from leafstream.faces.openai.input_items import Page, list_items
 from leafstream.faces.openai.items import prompt_turns, read_input
-from leafstream.faces.openai.refusals import RESPONSES, ending_response
+from leafstream.faces.openai.refusals import RESPONSES, refuse
 from leafstream.faces.openai.sequence import Sequence
 from leafstream.faces.openai.snapshot import Kept, Snapshots, answer_id, item_id
 from leafstream.faces.openai.wanted import Wanted, read_wanted
@@ -168,7 +168,7 @@ class Responses:
         if last is None:
             return Response(status_code=499)  # nobody reads it
         if isinstance(last, Failed):
-            return ending_response(last)
+            return refuse(request, last)
         return await self._shown(opening, kept)
 
     def _stream(self, opening: Opening, kept: Kept, after: int) -> Response:
