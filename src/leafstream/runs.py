@@ -248,7 +248,7 @@ class Runs:
         if isinstance(error, LeafstreamError):
             return failure(error)
         logger.error("answer %s failed", answer, exc_info=error)
-        return failure(LeafstreamError(f"internal error: {error!r}"))
+        return failure(LeafstreamError("internal error"))  # what it was is the log's to know
 
     def _over(self, run: _Run) -> None:
         self._readers.forget(run.claim.answer)

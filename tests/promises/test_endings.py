@@ -20,7 +20,9 @@ async def test_a5_a6_whatever_the_engine_raises_is_one_failed_event_at_the_end(
     async with house(tmp_path, engine) as served:
         events = await served.stream(ASK_PAIR)
         assert served.app.runs.num_free_slots == 4
-    assert kinds(events)[-1] == "failed"
+    failed = events[-1][1]
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.message) == ("internal_error", "internal error")
     assert sum(kind in ("finished", "failed", "cancelled") for kind in kinds(events)) == 1
 
 
