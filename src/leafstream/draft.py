@@ -201,8 +201,7 @@ class Draft:
         """
         decided = self._decoder.finish()
         if self._job.schema is None:
-            cut = () if self._finish == "stop" else ("",)
-            return Step([*self._flushed(decided), self._finished(self._decoder.value, cut, ())])
+            return self._end_of_text(decided)
         if not self._decoder.started and self._finish in ("stop", "runaway"):
             text = self._written.text[:MAX_TEXT_IN_FAILURE]
             raise InvalidAnswer("the model wrote no JSON", details={"text": text})
@@ -213,6 +212,13 @@ class Draft:
             return self._retry(prefix, closing, wrong)
         events = self._flushed([*decided, *closing.events])
         return Step([*events, self._finished(closing.value, closing.cut, closing.missing)])
+
+    def _end_of_text(self, decided: list[Event]) -> Step:
+        if not self._decoder.started:
+            decided = [TextAppended("", "")]
+        cut = () if self._finish == "stop" else ("",)
+        value = self._decoder.value or ""
+        return Step([*self._flushed(decided), self._finished(value, cut, ())])
 
     def _retry(self, prefix: str, closing: Closing, wrong: list[tuple[str, str]]) -> Step:
         """Go back to before the first thing that is wrong, once; raises InvalidAnswer after."""
