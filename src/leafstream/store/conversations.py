@@ -60,6 +60,7 @@ class Exchange(msgspec.Struct, frozen=True):
 
     @property
     def content(self) -> str:
+        """The answer as a model reads it."""
         if isinstance(self.value, str):
             return self.value
         return msgspec.json.encode(self.value).decode()
@@ -111,7 +112,7 @@ class Conversations:
 
     async def read(self, conversation: str, *, owner: str | None = None) -> Conversation:
         """Raises NotFound, also where it is not the owner's (None: whoever's it is)."""
-        query = select(conversations).where(conversations.c.id == conversation)
+        query = select(conversations).where(conversations.c.id == _storable(conversation))
         async with self._reading() as connection:
             row = (await connection.execute(query)).first()
         if row is None or owner not in (None, row.owner):
@@ -221,6 +222,11 @@ class Conversations:
                 yield connection
 
 
+def _storable(text: str) -> str:
+    """The text without U+0000, which PostgreSQL refuses; requests hold none, but answers may."""
+    return text.replace("\0", "\ufffd")
+
+
 def _titled(asked: str) -> Any:
     """The title after an exchange: the first question, unless one was given before."""
     first = " ".join(asked.split())[:MAX_TITLE]
@@ -244,7 +250,7 @@ def _rows(
     answered = {
         "number": number + 1,
         "role": "assistant",
-        "content": exchange.content,
+        "content": _storable(exchange.content),
         "answer": exchange.answer,
         "value": exchange.value,
         "plan": msgspec.to_builtins(exchange.plan),
