@@ -265,6 +265,33 @@ class Draft:
         said = Noticed("taken_over", "another process wrote this; it goes on here")
         return Step([said, *self._paced(rest, time.monotonic())])
 
+    def end_as(self, value: Json, usage: Usage) -> Step:
+        """The end of an answer that was kept with `value` before it was told.
+
+        Of its text the last pieces may be lost that led to no event.
+        """
+        is_whole = not self.is_open()
+        self._finish = self._finish or self._finish_of(usage)
+        try:
+            *told, last = self.end().events
+        except InvalidAnswer:
+            return self.told_anew(value, usage)
+        if not isinstance(last, Finished) or last.value != value:
+            return self.told_anew(value, usage)
+        if not is_whole and last.finish == "stop":
+            last = msgspec.structs.replace(last, complete=True, cut=(), missing=())
+        return Step([*told, msgspec.structs.replace(last, usage=usage)])
+
+    def told_anew(self, value: Json, usage: Usage) -> Step:
+        """The end of an answer that was kept with another value than was told here."""
+        self._finish = self._finish_of(usage)
+        cut = () if self._finish == "stop" else ("",)
+        finished = msgspec.structs.replace(self._finished(value, cut, ()), usage=usage)
+        return Step([*self._pacer.flush(), ValueSet("", value), finished])
+
+    def _finish_of(self, usage: Usage) -> Finish:
+        return "length" if usage.completion_tokens >= self.plan.max_tokens else "stop"
+
     def _paced(self, events: list[Event], now: float) -> list[Event]:
         return [*self._pacer.feed(events, now), *self._pacer.ended(self._decoder.growing)]
 

@@ -36,6 +36,7 @@ from leafstream.errors import (
     Overloaded,
 )
 from leafstream.events import Cancelled, Event, is_terminal
+from leafstream.exchanges import Exchanges
 from leafstream.log import Claim, Log, Opening
 from leafstream.readers import Readers
 from leafstream.slots import Slots
@@ -95,7 +96,8 @@ class Runs:
         self.inline = Inline()
         self._limits = limits or Limits()
         self._slots = Slots(engine.slots, self._limits.queue)
-        self._writer = Writer(engine, log, self._slots, conversations, self._limits)
+        self._exchanges = Exchanges(conversations, self._limits.patience)
+        self._writer = Writer(engine, log, self._slots, self._exchanges, self._limits)
         self._runs: dict[str, _Run] = {}
         self._readers = Readers(log, self._limits.grace, self._left)
         self._opening: set[str] = set()
@@ -280,8 +282,6 @@ class Runs:
         self._slots.count(opening.ask.owner)
         try:
             job = await self._job(answer, opening.ask)
-            if time.time() - opening.created > self._limits.takeover:
-                raise Interrupted("the server stopped while this was written; ask again")
             work = self._writer.go_on(claim, job, opening.created)
         except LeafstreamError as error:
             job = Job(answer, opening.ask, (), None, lambda _: [])

@@ -142,22 +142,22 @@ class Conversations:
         if noted.rowcount == 0:
             raise _missing(conversation)
 
-    async def turns(self, conversation: str) -> list[Turn]:
+    async def turns(self, conversation: str, *, owner: str | None = None) -> list[Turn]:
         """All turns in order. Raises NotFound."""
-        await self.read(conversation)
+        await self.read(conversation, owner=owner)
         query = select(turns).where(turns.c.conversation == conversation).order_by(turns.c.number)
         async with self._reading() as connection:
             return [_turn(row) for row in await connection.execute(query)]
 
     async def messages(self, conversation: str, *, owner: str | None = None) -> Messages:
         """The turns as a model reads them. Raises NotFound."""
-        await self.read(conversation, owner=owner)
-        return tuple(Message(turn.role, turn.content) for turn in await self.turns(conversation))
+        found = await self.turns(conversation, owner=owner)
+        return tuple(Message(turn.role, turn.content) for turn in found)
 
-    async def add(self, conversation: str, exchange: Exchange) -> None:
+    async def add(self, conversation: str, exchange: Exchange) -> Turn | None:
         """Append both turns in one transaction, durable on return; once for each answer.
 
-        Raises NotFound.
+        Returns the answer's turn where it was there before. Raises NotFound.
         """
         now = datetime.now(UTC)
         async with self._changing() as connection:
@@ -170,13 +170,14 @@ class Conversations:
             if touched.rowcount == 0:
                 raise _missing(conversation)
             mine = turns.c.conversation == conversation
-            same = select(turns.c.number).where(mine, turns.c.answer == exchange.answer)
-            if await connection.scalar(same) is not None:
-                return
+            same = select(turns).where(mine, turns.c.answer == exchange.answer)
+            if (row := (await connection.execute(same)).first()) is not None:
+                return _turn(row)
             last = await connection.scalar(select(func.max(turns.c.number)).where(mine))
             await connection.execute(
                 insert(turns), list(_rows(conversation, (last or 0) + 1, exchange, now))
             )
+        return None
 
     async def rename(self, conversation: str, title: str) -> Conversation:
         """Raises NotFound."""
