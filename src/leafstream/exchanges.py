@@ -1,8 +1,10 @@
 """Exchanges: what an answer reads of its conversation, and what it keeps there.
 
 Theory of operation. An exchange is kept before its answer's end is in the log, so that nobody is
-told of an end that the conversation does not know. The answer's id names both: whoever goes on with
-the answer leaves its own exchange out of what it reads, and ends with the kept value.
+told of an end that the conversation does not know. The answer's id names both, and what lies
+between the two is mended from there: whoever goes on with the answer leaves its own exchange out of
+what it reads and ends with the kept value, and an exchange whose answer ended in another way after
+all, as the log went away just then, is taken back.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import msgspec
 
 from leafstream.draft import Job
 from leafstream.errors import NotFound, StoreUnavailable
-from leafstream.events import Finished, Plan
+from leafstream.events import Finished, Plan, is_terminal
+from leafstream.log import Log
 from leafstream.messages import Message, Messages
 from leafstream.store.conversations import Conversations, Exchange, Turn
 
@@ -38,15 +41,20 @@ class Past(msgspec.Struct, frozen=True):
 class Exchanges:
     """The exchanges of this process's answers; a database that is away is waited for."""
 
-    def __init__(self, conversations: Conversations | None, patience: float) -> None:
+    def __init__(self, conversations: Conversations | None, log: Log, patience: float) -> None:
         self._conversations = conversations
+        self._log = log
         self._patience = patience
+        self._unsure: dict[str, str] = {}
+        """Of each answer that may be kept and has no end in the log yet, the conversation."""
 
     async def past(self, job: Job) -> Past:
         """Raises NotFound or StoreUnavailable."""
         conversation = job.ask.conversation
         if conversation is None or self._conversations is None:
             return Past()
+        if conversation in self._unsure.values():
+            await self.settle()
         turns = await self._conversations.turns(conversation, owner=job.ask.owner)
         place = next((n for n, turn in enumerate(turns) if turn.answer == job.id), None)
         before = turns if place is None else turns[: max(place - 1, 0)]
@@ -62,12 +70,37 @@ class Exchanges:
         if conversation is None or self._conversations is None:
             return None
         exchange = Exchange(job.id, job.messages[-1].content, finished.value, plan, finished.usage)
+        self._unsure[job.id] = conversation
         add = self._conversations.add
         try:
             return await self.patiently(lambda: undisturbed(add(conversation, exchange)))
         except NotFound:
             logger.info("answer %s: its conversation was deleted meanwhile", job.id)
             return None
+
+    def has_ended(self, answer: str) -> None:
+        """Its end is in the log."""
+        self._unsure.pop(answer, None)
+
+    async def settle(self) -> None:
+        """Take back the exchanges whose answers ended in another way.
+
+        Raises StoreUnavailable or LogUnavailable.
+        """
+        for answer, conversation in list(self._unsure.items()):
+            if await self._is_settled(answer, conversation):
+                self.has_ended(answer)
+
+    async def _is_settled(self, answer: str, conversation: str) -> bool:
+        try:
+            events = await self._log.events(answer)
+        except NotFound:
+            return True
+        if not events or not is_terminal(events[-1]):
+            return False
+        if not isinstance(events[-1], Finished) and self._conversations is not None:
+            await self._conversations.take_back(conversation, answer)
+        return True
 
     async def patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What the database says, asked again while it is away and patience lasts."""

@@ -96,7 +96,7 @@ class Runs:
         self.inline = Inline()
         self._limits = limits or Limits()
         self._slots = Slots(engine.slots, self._limits.queue)
-        self._exchanges = Exchanges(conversations, self._limits.patience)
+        self._exchanges = Exchanges(conversations, log, self._limits.patience)
         self._writer = Writer(engine, log, self._slots, self._exchanges, self._limits)
         self._runs: dict[str, _Run] = {}
         self._readers = Readers(log, self._limits.grace, self._left)
@@ -290,6 +290,13 @@ class Runs:
         return True
 
     # Ending
+
+    async def settle(self) -> None:
+        """See that conversations hold the exchanges of finished answers, and of no others.
+
+        Raises LogUnavailable or StoreUnavailable.
+        """
+        await self._exchanges.settle()
 
     async def cancel(self, answer: str, reason: str = "cancelled by the client") -> None:
         """End a running answer, wherever it runs; returns when its slot is free.

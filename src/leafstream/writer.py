@@ -188,6 +188,7 @@ class Writer:
         finally:
             del late  # it knows the task, which keeps the error that ended it, which knows it
         await self._log.flush(claim)
+        self._exchanges.has_ended(claim.answer)
 
     async def _finish(self, claim: Claim, job: Job, draft: Draft, step: Step) -> None:
         """Keep the exchange, after the text it came from and before anybody is told of its end."""

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from leafstream import rounds
 from leafstream.decoder.value import fold
 from leafstream.engines.scripted import ScriptedEngine
-from leafstream.errors import StoreUnavailable
+from leafstream.errors import LogUnavailable, StoreUnavailable
 from leafstream.events import Finished, Plan, Usage
+from leafstream.log.sqlite import SqliteStorage
+from leafstream.log.storage import Outcome, Write
 from leafstream.store.conversations import Conversations, Exchange, Turn
 from tests.house import House, house
 
@@ -129,3 +132,38 @@ async def test_a17_an_answer_that_another_process_kept_ends_with_what_is_kept(
     assert isinstance(finished, Finished)
     assert finished.value == fold(events) == "other"
     assert finished.usage == Usage(1, 2)
+
+
+@pytest.mark.parametrize("settled", ["by the rounds", "by the next question"])
+async def test_who_asks_again_as_the_log_was_away_does_not_get_the_exchange_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settled: str
+) -> None:
+    monkeypatch.setattr(rounds, "ROUND_SECONDS", 60)
+    write = SqliteStorage.write
+    away = True
+
+    async def refusing(self: SqliteStorage, writes: Sequence[Write]) -> list[Outcome]:
+        if away and any(one.ended for one in writes):
+            raise LogUnavailable("away")
+        return await write(self, writes)
+
+    monkeypatch.setattr(SqliteStorage, "write", refusing)
+    engine = ScriptedEngine(TEXT)
+    async with house(tmp_path, engine, log_patience_seconds=0.1) as served:
+        body = await begun(served)
+        told = await served.http.post("/v1/answers", json=body)
+        assert (told.status_code, told.json()["error"]["code"]) == (503, "log_unavailable")
+        away = False
+        path = f"/v1/answers/{told.json()['error']['id']}"
+        async with asyncio.timeout(5):
+            while (await served.http.get(path)).json()["state"] != "failed":
+                await asyncio.sleep(0.05)
+        if settled == "by the rounds":
+            await served.app.runs.settle()
+            assert await turns(served, body) == []
+        assert (await served.http.post("/v1/answers", json=body)).status_code == 200
+        assert await turns(served, body) == ["go", TEXT]
+    assert [message.role for message in engine.generations[-1].prompt.messages] == [
+        "system",
+        "user",
+    ]

@@ -179,6 +179,19 @@ class Conversations:
             )
         return None
 
+    async def take_back(self, conversation: str, answer: str) -> None:
+        """Delete an answer's exchange, where there is one."""
+        mine = turns.c.conversation == conversation
+        # Who waits for the row's lock sees what was added under it.
+        row = select(conversations.c.id).where(conversations.c.id == conversation)
+        async with self._changing() as connection:
+            await connection.execute(row.with_for_update())
+            own = select(turns.c.number).where(mine, turns.c.answer == answer)
+            number = await connection.scalar(own)
+            if number is not None:
+                both = turns.c.number.in_((number - 1, number))
+                await connection.execute(delete(turns).where(mine, both))
+
     async def rename(self, conversation: str, title: str) -> Conversation:
         """Raises NotFound."""
         async with self._changing() as connection:
