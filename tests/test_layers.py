@@ -44,7 +44,7 @@ LAYERS = [
     ["engines", "engine_choice", "engine_process"],
     ["draft", "answer", "explain"],
     ["log", "store", "meter", "metrics", "tracing"],
-    ["slots", "writer", "runs", "rounds"],
+    ["slots", "readers", "exchanges", "writer", "runs", "rounds"],
     ["faces", "served", "reload", "app", "server", "start", "workers", "checks"],
     [
         "client",

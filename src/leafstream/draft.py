@@ -201,8 +201,7 @@ class Draft:
         """
         decided = self._decoder.finish()
         if self._job.schema is None:
-            cut = () if self._finish == "stop" else ("",)
-            return Step([*self._flushed(decided), self._finished(self._decoder.value, cut, ())])
+            return self._end_of_text(decided)
         if not self._decoder.started and self._finish in ("stop", "runaway"):
             text = self._written.text[:MAX_TEXT_IN_FAILURE]
             raise InvalidAnswer("the model wrote no JSON", details={"text": text})
@@ -213,6 +212,13 @@ class Draft:
             return self._retry(prefix, closing, wrong)
         events = self._flushed([*decided, *closing.events])
         return Step([*events, self._finished(closing.value, closing.cut, closing.missing)])
+
+    def _end_of_text(self, decided: list[Event]) -> Step:
+        if not self._decoder.started:
+            decided = [TextAppended("", "")]
+        cut = () if self._finish == "stop" else ("",)
+        value = self._decoder.value or ""
+        return Step([*self._flushed(decided), self._finished(value, cut, ())])
 
     def _retry(self, prefix: str, closing: Closing, wrong: list[tuple[str, str]]) -> Step:
         """Go back to before the first thing that is wrong, once; raises InvalidAnswer after."""
@@ -258,6 +264,33 @@ class Draft:
             rest = [ValueSet("", self._decoder.value)]
         said = Noticed("taken_over", "another process wrote this; it goes on here")
         return Step([said, *self._paced(rest, time.monotonic())])
+
+    def end_as(self, value: Json, usage: Usage) -> Step:
+        """The end of an answer that was kept with `value` before it was told.
+
+        Of its text the last pieces may be lost that led to no event.
+        """
+        is_whole = not self.is_open()
+        self._finish = self._finish or self._finish_of(usage)
+        try:
+            *told, last = self.end().events
+        except InvalidAnswer:
+            return self.told_anew(value, usage)
+        if not isinstance(last, Finished) or last.value != value:
+            return self.told_anew(value, usage)
+        if not is_whole and last.finish == "stop":
+            last = msgspec.structs.replace(last, complete=True, cut=(), missing=())
+        return Step([*told, msgspec.structs.replace(last, usage=usage)])
+
+    def told_anew(self, value: Json, usage: Usage) -> Step:
+        """The end of an answer that was kept with another value than was told here."""
+        self._finish = self._finish_of(usage)
+        cut = () if self._finish == "stop" else ("",)
+        finished = msgspec.structs.replace(self._finished(value, cut, ()), usage=usage)
+        return Step([*self._pacer.flush(), ValueSet("", value), finished])
+
+    def _finish_of(self, usage: Usage) -> Finish:
+        return "length" if usage.completion_tokens >= self.plan.max_tokens else "stop"
 
     def _paced(self, events: list[Event], now: float) -> list[Event]:
         return [*self._pacer.feed(events, now), *self._pacer.ended(self._decoder.growing)]

@@ -44,6 +44,7 @@ class Rounds:
             await self._runs.take_over()
         await self._runs.heed_cancels()
         await self._log.see_readers()
+        await self._runs.settle()
         if clean:
             await self._clean()
 

@@ -1,9 +1,9 @@
 """Runs: answers being written, owned by a process and not by any connection.
 
 Theory of operation. `start` refuses what can be refused, opens the answer in the log and makes a
-task; from then on the answer ends exactly once, in the log, whatever happens. Readers are counted:
-an answer that nobody reads for the grace period, here or in another process, is cancelled, and its
-slot is free when the engine has let go.
+task; from then on the answer ends exactly once, in the log, whatever happens. An answer that nobody
+reads for the grace period, here or in another process (`readers.py`), is cancelled, and its slot is
+free when the engine has let go.
 
 A process that dies leaves its answers unfinished, and one that drains leaves them so on purpose.
 Any process that finds one claims it and goes on from the raw text in the log; the epoch of its
@@ -16,8 +16,8 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Coroutine, Iterator, Mapping
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import Coroutine, Mapping
+from contextlib import AbstractContextManager, aclosing, suppress
 
 import msgspec
 
@@ -36,7 +36,9 @@ from leafstream.errors import (
     Overloaded,
 )
 from leafstream.events import Cancelled, Event, is_terminal
+from leafstream.exchanges import Exchanges
 from leafstream.log import Claim, Log, Opening
+from leafstream.readers import Readers
 from leafstream.slots import Slots
 from leafstream.stopping import LET_GO_SECONDS
 from leafstream.store.conversations import Conversations
@@ -45,13 +47,11 @@ from leafstream.writer import Limits, Writer
 logger = logging.getLogger("leafstream.runs")
 
 CANCEL_SECONDS = 15.0
-# Readers in another process tell of themselves once a second.
-SEEN_SECONDS = 3.0
 STOPPING = "the server is stopping, and keeps no answers; ask again"
 
 
 class _Run:
-    """A running answer: who writes it, who sees to its end, who reads it.
+    """A running answer: who writes it, and who sees to its end.
 
     `writing` is the task that may be stopped; `task` waits for it, says how the answer ended, and
     is never cancelled. `ending` None leaves it unfinished, for another process to go on with.
@@ -62,10 +62,8 @@ class _Run:
         self.job = job
         self.writing = asyncio.create_task(work, name=claim.answer)
         self.task: asyncio.Task[None] | None = None
-        self.readers = 0
         self.ending: Event | None = None
         self.is_stopped = False
-        self.leaving: asyncio.TimerHandle | None = None
 
     def stop(self, ending: Event | None) -> None:
         """End the writing; who comes first says how, and once is enough."""
@@ -98,9 +96,10 @@ class Runs:
         self.inline = Inline()
         self._limits = limits or Limits()
         self._slots = Slots(engine.slots, self._limits.queue)
-        self._writer = Writer(engine, log, self._slots, conversations, self._limits)
+        self._exchanges = Exchanges(conversations, log, self._limits.patience)
+        self._writer = Writer(engine, log, self._slots, self._exchanges, self._limits)
         self._runs: dict[str, _Run] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._readers = Readers(log, self._limits.grace, self._left)
         self._opening: set[str] = set()
         self.draining = False
 
@@ -130,7 +129,8 @@ class Runs:
         job = await self._job(new_id(), ask)
         opening = Opening(job.id, ask, time.time(), key)
         if key is not None and (earlier := await self._log.earlier(opening)) is not None:
-            await self._log.sync()  # whoever opened it may still wait for that
+            with self._readers.starting(earlier):
+                await self._log.sync()  # whoever opened it may still wait for that
             return earlier
         await self._check_conversation(ask)
         self._slots.admit(ask.owner, self._limits.share_of(ask.owner))
@@ -147,7 +147,8 @@ class Runs:
             self._opening.discard(job.id)
             if job.id not in self._runs:
                 self._slots.leave(ask.owner)
-        await self._kept(job.id)
+        with self._readers.starting(claim.answer):
+            await self._kept(job.id)
         return claim.answer
 
     async def _kept(self, answer: str) -> None:
@@ -162,7 +163,8 @@ class Runs:
     def _begin(self, claim: Claim, job: Job, work: Coroutine[None, None, None]) -> None:
         run = self._runs[claim.answer] = _Run(claim, job, work)
         run.task = asyncio.create_task(self._see_to(run), name=f"end of {claim.answer}")
-        self._watch(run)
+        if not job.ask.background:
+            self._readers.expect(claim.answer)
 
     async def _job(self, answer: str, ask: Ask) -> Job:
         """What to write for an ask. Raises NotFound or UnsupportedSchema."""
@@ -248,10 +250,10 @@ class Runs:
         if isinstance(error, LeafstreamError):
             return failure(error)
         logger.error("answer %s failed", answer, exc_info=error)
-        return failure(LeafstreamError(f"internal error: {error!r}"))
+        return failure(LeafstreamError("internal error"))  # what it was is the log's to know
 
     def _over(self, run: _Run) -> None:
-        self._unwatch(run)
+        self._readers.forget(run.claim.answer)
         del self._runs[run.claim.answer]
         self._slots.leave(run.job.ask.owner)
         self._log.ended(run.claim)
@@ -280,8 +282,6 @@ class Runs:
         self._slots.count(opening.ask.owner)
         try:
             job = await self._job(answer, opening.ask)
-            if time.time() - opening.created > self._limits.takeover:
-                raise Interrupted("the server stopped while this was written; ask again")
             work = self._writer.go_on(claim, job, opening.created)
         except LeafstreamError as error:
             job = Job(answer, opening.ask, (), None, lambda _: [])
@@ -290,6 +290,13 @@ class Runs:
         return True
 
     # Ending
+
+    async def settle(self) -> None:
+        """See that conversations hold the exchanges of finished answers, and of no others.
+
+        Raises LogUnavailable or StoreUnavailable.
+        """
+        await self._exchanges.settle()
 
     async def cancel(self, answer: str, reason: str = "cancelled by the client") -> None:
         """End a running answer, wherever it runs; returns when its slot is free.
@@ -320,54 +327,13 @@ class Runs:
             if answer in self._runs:
                 self._runs[answer].stop(Cancelled("cancelled by the client"))
 
-    @contextmanager
-    def reading(self, answer: str) -> Iterator[None]:
+    def reading(self, answer: str) -> AbstractContextManager[None]:
         """Counts the caller among the answer's readers while the context is open."""
-        run = self._runs.get(answer)
-        if run is None:
-            yield
-            return
-        run.readers += 1
-        self._unwatch(run)
-        try:
-            yield
-        finally:
-            run.readers -= 1
-            self._watch(run)
+        return self._readers.reading(answer)
 
-    def _watch(self, run: _Run) -> None:
-        if run.readers == 0 and not run.job.ask.background and run.claim.answer in self._runs:
-            loop = asyncio.get_running_loop()
-            run.leaving = loop.call_later(self._limits.grace, self._leave_soon, run)
-
-    @staticmethod
-    def _unwatch(run: _Run) -> None:
-        if run.leaving is not None:
-            run.leaving.cancel()
-            run.leaving = None
-
-    def _leave_soon(self, run: _Run) -> None:
-        task = asyncio.create_task(self._leave(run))
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
-
-    async def _leave(self, run: _Run) -> None:
-        """End an answer that nobody reads, unless somebody does in another process.
-
-        Or here, where he came before this process took the answer over.
-        """
-        answer = run.claim.answer
-        within = max(self._limits.grace, SEEN_SECONDS)
-        try:
-            elsewhere = self._log.is_read(answer) or await self._log.seen(answer, within)
-        except LogUnavailable:
-            elsewhere = True  # ask again when it is back
-        if run.readers or answer not in self._runs:
-            return
-        if elsewhere:
-            self._watch(run)
-        else:
-            run.stop(Cancelled(f"nobody read it for {self._limits.grace:g} seconds"))
+    def _left(self, answer: str) -> None:
+        seconds = self._limits.grace
+        self._runs[answer].stop(Cancelled(f"nobody read it for {seconds:g} seconds"))
 
     async def drain(self, seconds: float) -> None:
         """Refuse new answers, give the running ones `seconds` to end, and leave the rest.

@@ -7,30 +7,25 @@ with what another process left. How the answer is stopped from outside is `runs.
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import TypeVar
 
 import msgspec
 
 from leafstream.answer import prepare, prepare_again, started, write
-from leafstream.draft import Draft, Job, Prepared
-from leafstream.engines.base import Engine
-from leafstream.errors import DeadlineExceeded, NotFound, StoreUnavailable
-from leafstream.events import Cancelled, Finished, Plan, Queued, Started, is_terminal
+from leafstream.draft import Draft, Job, Prepared, Step
+from leafstream.engines.base import Engine, Prompt
+from leafstream.errors import DeadlineExceeded, Interrupted
+from leafstream.events import Cancelled, Event, Finished, Queued, Started, Usage, is_terminal
+from leafstream.exchanges import Exchanges, Past, undisturbed
 from leafstream.log import Claim, Log
+from leafstream.piece import Piece
 from leafstream.slots import Slots
-from leafstream.store.conversations import Conversations, Exchange
-
-logger = logging.getLogger("leafstream.writer")
-
-T = TypeVar("T")
+from leafstream.store.conversations import Turn
 
 TURN_SECONDS = 0.2
-RETRY_SECONDS = 0.5
 
 
 class Limits(msgspec.Struct, frozen=True):
@@ -65,33 +60,24 @@ class Writer:
         engine: Engine,
         log: Log,
         slots: Slots,
-        conversations: Conversations | None,
+        exchanges: Exchanges,
         limits: Limits,
     ) -> None:
         self._engine = engine
         self._log = log
         self._slots = slots
-        self._conversations = conversations
+        self._exchanges = exchanges
         self._limits = limits
         self._turn = asyncio.Event()
 
     async def prepare(self, job: Job) -> tuple[Job, Prepared]:
         """The job with its conversation's turns before its own, and the plan of it."""
-        job = await self._with_history(job)
+        job = _after(await self._exchanges.past(job), job)
         return job, await prepare(job, self._engine)
 
     async def _is_stale(self, job: Job, ready: tuple[Job, Prepared]) -> bool:
         """Whether an earlier answer of the conversation was kept since the job was prepared."""
-        return (await self._with_history(job)).messages != ready[0].messages
-
-    async def _with_history(self, job: Job) -> Job:
-        conversation = job.ask.conversation
-        if conversation is None or self._conversations is None:
-            return job
-        history = await self._conversations.messages(conversation, owner=job.ask.owner)
-        return msgspec.structs.replace(
-            job, messages=(*job.messages[:-1], *history, job.messages[-1])
-        )
+        return _after(await self._exchanges.past(job), job).messages != ready[0].messages
 
     async def begin(self, claim: Claim, job: Job, ready: tuple[Job, Prepared] | None) -> None:
         """Write an answer that was just opened; `ready` was prepared before its turn came."""
@@ -99,10 +85,12 @@ class Writer:
             await self._log.append(claim, [Queued(ahead)])
             await self._wait_for_turn(job)
             ready = None
-        elif ready is not None and await self._patiently(partial(self._is_stale, job, ready)):
+        elif ready is not None and await self._exchanges.patiently(
+            partial(self._is_stale, job, ready)
+        ):
             ready = None
         if ready is None:
-            ready = await self._patiently(partial(self.prepare, job))
+            ready = await self._exchanges.patiently(partial(self.prepare, job))
         job, prepared = ready
         await self._log.append(claim, started(job, prepared, self._engine))
         arrived = time.monotonic()
@@ -116,13 +104,24 @@ class Writer:
             self._slots.release()
 
     async def go_on(self, claim: Claim, job: Job, opened: float) -> None:
-        """Go on with an answer that another process began and told of in the log."""
+        """Go on with an answer that another process began and told of in the log.
+
+        Raises Interrupted where that was too long ago.
+        """
         sent, pieces = await self._log.history(claim.answer)
+        past = await self._exchanges.patiently(partial(self._exchanges.past, job))
         begun = next((event for event in sent if isinstance(event, Started)), None)
+        if begun is not None and past.own is not None:
+            prepared = Prepared(Prompt(job.messages, begun.plan.prompt_tokens), begun.plan, None)
+            draft = Draft(job, prepared, elapsed=max(0.0, time.time() - opened))
+            await self._end_as_kept(claim, draft, past.own, sent, pieces)
+            return
+        if time.time() - opened > self._limits.takeover:
+            raise Interrupted("the server stopped while this was written; ask again")
         if begun is None:
             await self.begin(claim, job, None)
             return
-        job = await self._patiently(partial(self._with_history, job))
+        job = _after(past, job)
         prepared = await prepare_again(job, begun.plan, self._engine)
         await self._acquire(claim, job)
         try:
@@ -132,6 +131,20 @@ class Writer:
             await self._write(claim, job, draft)
         finally:
             self._slots.release()
+
+    async def _end_as_kept(
+        self,
+        claim: Claim,
+        draft: Draft,
+        own: Turn,
+        sent: Sequence[Event],
+        pieces: Sequence[Piece],
+    ) -> None:
+        """The exchange was kept, and only its end was not told."""
+        resumed = draft.resume(pieces, sent)
+        end = draft.end_as(own.value, _usage(own))
+        await self._log.append(claim, [*resumed.events, *end.events])
+        await self._log.flush(claim)
 
     async def _wait_for_turn(self, job: Job) -> None:
         """Until no earlier answer of the conversation is unfinished, in any process."""
@@ -157,11 +170,12 @@ class Writer:
         try:
             async with late, aclosing(write(draft, self._engine, self._limits.patience)) as steps:
                 async for step in steps:
-                    if draft.has_begun and late.when() is not None:
+                    if late.when() is not None and (draft.has_begun or not draft.is_open()):
                         late.reschedule(None)
                     if step.events and isinstance(step.events[-1], Finished):
-                        await self._keep(job, draft.plan, step.events[-1])
-                    await self._log.append(claim, step.events, step.piece)
+                        await self._finish(claim, job, draft, step)
+                    else:
+                        await self._log.append(claim, step.events, step.piece)
                     over = bool(step.events) and is_terminal(step.events[-1])
                     if not over and self._log.cancel_wanted(claim.answer):
                         await self._log.append(claim, [Cancelled("cancelled by the client")])
@@ -174,27 +188,32 @@ class Writer:
         finally:
             del late  # it knows the task, which keeps the error that ended it, which knows it
         await self._log.flush(claim)
+        self._exchanges.has_ended(claim.answer)
 
-    async def _keep(self, job: Job, plan: Plan, finished: Finished) -> None:
-        """Make the exchange durable before anybody is told that it is finished."""
-        conversation = job.ask.conversation
-        if conversation is None or self._conversations is None:
+    async def _finish(self, claim: Claim, job: Job, draft: Draft, step: Step) -> None:
+        """Keep the exchange, after the text it came from and before anybody is told of its end."""
+        *told, finished = step.events
+        assert isinstance(finished, Finished)
+        if job.ask.conversation is None:
+            await self._log.append(claim, step.events)
             return
-        asked = job.messages[-1].content
-        exchange = Exchange(job.id, asked, finished.value, plan, finished.usage)
-        conversations = self._conversations
-        try:
-            await self._patiently(partial(conversations.add, conversation, exchange))
-        except NotFound:
-            logger.info("answer %s: its conversation was deleted meanwhile", job.id)
+        await self._log.append(claim, told)
+        await self._log.flush(claim)
+        own = await self._exchanges.keep(job, draft.plan, finished)
+        if own is not None and own.value != finished.value:
+            step = draft.told_anew(own.value, _usage(own))
+        else:
+            step = Step([finished])
+        await undisturbed(self._log.append(claim, step.events))
 
-    async def _patiently(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """What the database says, asked again while it is away and patience lasts."""
-        deadline = time.monotonic() + self._limits.patience
-        while True:
-            try:
-                return await ask()
-            except StoreUnavailable:
-                if time.monotonic() > deadline:
-                    raise
-                await asyncio.sleep(RETRY_SECONDS)
+
+def _after(past: Past, job: Job) -> Job:
+    """The job with the turns before its question."""
+    if not past.messages:
+        return job
+    messages = (*job.messages[:-1], *past.messages, job.messages[-1])
+    return msgspec.structs.replace(job, messages=messages)
+
+
+def _usage(turn: Turn) -> Usage:
+    return msgspec.convert(turn.usage, Usage)

@@ -256,6 +256,21 @@ async def test_an_answer_that_nobody_reads_is_cancelled_after_the_grace_period(
     assert events[-1][1] == Cancelled("nobody read it for 0.2 seconds")
 
 
+@pytest.mark.parametrize("answers", ["memory:", ""])
+async def test_without_a_grace_period_an_answer_lives_as_long_as_it_is_read(
+    tmp_path: Path, answers: str
+) -> None:
+    engine = ScriptedEngine("word " * 100, Play(delay=0.002))
+    async with house(tmp_path, engine, grace_seconds=0, answers_url=answers or None) as served:
+        body = {"assistant": "chat", "input": "go"}
+        events = await served.stream(body)
+        whole = await served.http.post("/v1/answers", json=body)
+        chat = {"model": "chat", "messages": [{"role": "user", "content": "go"}]}
+        other = await served.http.post("/v1/chat/completions", json=chat)
+    assert isinstance(events[-1][1], Finished)
+    assert whole.status_code == other.status_code == 200
+
+
 async def test_a_client_that_comes_back_within_the_grace_period_finds_its_answer_going_on(
     tmp_path: Path,
 ) -> None:

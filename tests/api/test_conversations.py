@@ -155,6 +155,30 @@ async def test_what_a_client_was_told_is_finished_is_in_the_database_by_then(
         assert isinstance(events[-1][1], Finished)
 
 
+async def test_the_character_that_postgresql_cannot_hold_ends_nothing_and_names_nothing(
+    tmp_path: Path, database: str
+) -> None:
+    engine = ScriptedEngine("a\0b")
+    async with house(tmp_path, engine, database_url=database, engine_patience_seconds=0) as served:
+        id_ = await new(served)
+        body = {"assistant": "chat", "input": "go", "conversation": id_}
+        events = await served.stream(body)
+        path = f"/v1/conversations/{id_}"
+        whole = (await served.http.get(path)).json()
+        there = f"{path[:-4]}%00{path[-3:]}"
+        lost = [
+            await served.http.get(there),
+            await served.http.get(f"{there}/export"),
+            await served.http.patch(there, json={"title": "t"}),
+            await served.http.delete(there),
+        ]
+    assert isinstance(events[-1][1], Finished)
+    assert events[-1][1].value == "a\0b"
+    assert [turn["content"] for turn in whole["turns"]] == ["go", "a\ufffdb"]
+    assert whole["turns"][1]["value"] == "a\0b"
+    assert [response.status_code for response in lost] == [404] * 4
+
+
 async def test_the_oldest_turns_are_dropped_whole_and_the_client_is_told(tmp_path: Path) -> None:
     engine = ScriptedEngine(echo, Play(context_window=120))
     async with house(tmp_path, engine) as served:

@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx2
+import msgspec
 import pytest
 
 from leafstream import rounds
+from leafstream.decoder.value import fold
 from leafstream.engines.base import Generation
 from leafstream.engines.scripted import ScriptedEngine
-from leafstream.events import Plan, Usage
+from leafstream.events import Finished, Plan, Usage
 from leafstream.store.conversations import Conversations, Exchange
-from tests.house import ASK_PAIR, STREAM, House, house
+from tests.house import ASK_PAIR, STREAM, House, house, kinds
 
 CHAT = {"assistant": "chat", "input": "one"}
 
@@ -78,15 +81,7 @@ async def test_a17_an_exchange_that_is_kept_again_is_there_once(tmp_path: Path) 
 async def test_a17_a_crash_loses_nothing_that_a_client_was_told_is_finished(
     tmp_path: Path, moment: str, kept: int
 ) -> None:
-    server = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.promises.dying", str(tmp_path), moment, stdout=-1
-    )
-    assert server.stdout is not None
-    url, conversation = (await server.stdout.readline()).decode().split()
-    told = await _asked(url, conversation)
-    if moment == "never":
-        server.kill()
-    await server.wait()
+    conversation, _, told = await killed(tmp_path, moment, ASK_PAIR)
     assert ("event: finished" in told) == (moment == "never")
     async with house(tmp_path) as served:
         assert len(await contents(served, conversation)) >= kept
@@ -95,18 +90,53 @@ async def test_a17_a_crash_loses_nothing_that_a_client_was_told_is_finished(
         assert answered[-1][1].kind == "finished"
 
 
-async def _asked(url: str, conversation: str) -> str:
-    """All that a client hears of an answer, up to its end or the server's."""
-    told = ""
-    body = {**ASK_PAIR, "conversation": conversation}
+@pytest.mark.parametrize("ask", [ASK_PAIR, CHAT], ids=["typed", "plain"])
+async def test_a17_b7_an_answer_whose_exchange_is_kept_ends_as_kept_when_its_process_dies(
+    tmp_path: Path, ask: dict[str, Any]
+) -> None:
+    conversation, answer, _ = await killed(tmp_path, "after", ask)
+    engine = ScriptedEngine("something else altogether")
+    # However long ago that was: there is nothing to go on with, only an end to tell.
+    async with house(tmp_path, engine, takeover_seconds=0) as served:
+        async with asyncio.timeout(10):
+            events = await served.replay(answer)
+        (turn,) = (await served.http.get(f"/v1/conversations/{conversation}")).json()["turns"][1:]
+    finished = events[-1][1]
+    assert isinstance(finished, Finished)
+    assert finished.value == fold([event for _, event in events]) == turn["value"]
+    assert finished.complete
+    assert msgspec.to_builtins(finished.usage) == turn["usage"]
+    assert kinds(events).count("finished") == 1
+    assert engine.generations == []
+
+
+async def killed(folder: Path, moment: str, ask: dict[str, Any]) -> tuple[str, str, str]:
+    """Conversation, answer and all that was told of it, of a server that died at a moment."""
+    server = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "tests.promises.dying", str(folder), moment, ask["assistant"]),
+        stdout=-1,
+    )
+    assert server.stdout is not None
+    url, conversation = (await server.stdout.readline()).decode().split()
+    answer, told = await _asked(url, {**ask, "conversation": conversation})
+    if moment == "never":
+        server.kill()
+    await server.wait()
+    return conversation, answer, told
+
+
+async def _asked(url: str, body: dict[str, Any]) -> tuple[str, str]:
+    """The answer and all that a client hears of it, up to its end or the server's."""
+    answer, told = "", ""
     async with httpx2.AsyncClient(base_url=url, trust_env=False) as http:
         with contextlib.suppress(httpx2.TransportError):
             async with http.stream("POST", "/v1/answers", json=body, headers=STREAM) as response:
+                answer = response.headers["Leafstream-Answer"]
                 async for piece in response.aiter_text():
                     told += piece
                     if "event: finished" in told:
                         break
-    return told
+    return answer, told
 
 
 async def test_a_database_that_fails_is_told_with_a_status_and_the_server_goes_on(

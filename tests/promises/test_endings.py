@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from leafstream.decoder.value import fold
 from leafstream.engines.base import Generation
 from leafstream.engines.scripted import Play, ScriptedEngine
 from leafstream.events import Failed, Finished, Noticed
@@ -20,8 +21,34 @@ async def test_a5_a6_whatever_the_engine_raises_is_one_failed_event_at_the_end(
     async with house(tmp_path, engine) as served:
         events = await served.stream(ASK_PAIR)
         assert served.app.runs.num_free_slots == 4
-    assert kinds(events)[-1] == "failed"
+    failed = events[-1][1]
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.message) == ("internal_error", "internal error")
     assert sum(kind in ("finished", "failed", "cancelled") for kind in kinds(events)) == 1
+
+
+@pytest.mark.parametrize(
+    ("raw", "limit", "complete"), [("", None, True), ("<think>long, and never told", 4, False)]
+)
+async def test_a_plain_answer_without_text_is_an_empty_text_everywhere(
+    tmp_path: Path, raw: str, limit: int | None, complete: bool
+) -> None:
+    async with house(tmp_path, ScriptedEngine(raw)) as served:
+        made = await served.http.post("/v1/conversations", json={"assistant": "chat"})
+        path = f"/v1/conversations/{made.json()['id']}"
+        body = {"assistant": "chat", "input": "hi", "conversation": made.json()["id"]}
+        events = [event for _, event in await served.stream({**body, "max_tokens": limit})]
+        turn = (await served.http.get(path)).json()["turns"][1]
+        await served.stream(body)
+        engine = served.app.engine
+        assert isinstance(engine, ScriptedEngine)
+        shown = engine.generations[-1].prompt.messages
+    finished = events[-1]
+    assert isinstance(finished, Finished)
+    assert finished.value == fold(events) == ""
+    assert finished.complete is complete
+    assert (turn["content"], turn["value"]) == ("", "")
+    assert [message.content for message in shown[1:]] == ["hi", "", "hi"]
 
 
 @pytest.mark.parametrize("raw", [". " * 200, "." * 400, "no no no no " * 100])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
+import msgspec
 import pytest
 
 from leafstream import Assistant
@@ -17,6 +18,7 @@ from leafstream.log.log import Log
 from leafstream.log.memory import MemoryStorage
 from leafstream.messages import Message
 from leafstream.runs import Runs
+from leafstream.writer import Limits
 
 ASK = Ask((Message("user", "hello"),), assistant="chat", background=True)
 
@@ -36,13 +38,16 @@ class SlowDisk(MemoryStorage):
 
 
 @asynccontextmanager
-async def served(engine: ScriptedEngine, disk: SlowDisk) -> AsyncIterator[tuple[Runs, Log]]:
+async def served(
+    engine: ScriptedEngine, disk: SlowDisk, limits: Limits | None = None
+) -> AsyncIterator[tuple[Runs, Log]]:
     log = Log(disk)
     log.start()
     try:
         async with asyncio.timeout(10):
-            yield Runs(engine, log, {"chat": Assistant()}), log
+            yield Runs(engine, log, {"chat": Assistant()}, limits=limits), log
     finally:
+        disk.synced.set()
         await log.close()
 
 
@@ -82,3 +87,17 @@ async def test_an_answer_that_the_disk_does_not_take_is_refused_and_its_slot_is_
         while runs.num_running:
             await asyncio.sleep(0.01)
         assert runs.num_free_slots == engine.slots
+
+
+async def test_b5_who_waits_for_the_disk_to_take_his_question_counts_as_a_reader() -> None:
+    engine, disk = ScriptedEngine("word " * 400, Play(delay=0.05)), SlowDisk()
+    ask = msgspec.structs.replace(ASK, background=False)
+    async with served(engine, disk, Limits(grace=0.05)) as (runs, _):
+        starting = asyncio.ensure_future(runs.start(ask))
+        await until_asked(engine)
+        await asyncio.sleep(1.3)  # longer than the grace period and the time to come and read
+        assert engine.running
+        disk.synced.set()
+        await starting
+        while engine.running:  # nobody came
+            await asyncio.sleep(0.01)

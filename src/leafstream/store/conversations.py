@@ -60,6 +60,7 @@ class Exchange(msgspec.Struct, frozen=True):
 
     @property
     def content(self) -> str:
+        """The answer as a model reads it."""
         if isinstance(self.value, str):
             return self.value
         return msgspec.json.encode(self.value).decode()
@@ -114,7 +115,7 @@ class Conversations:
 
     async def read(self, conversation: str, *, owner: str | None = None) -> Conversation:
         """Raises NotFound, also where it is not the owner's (None: whoever's it is)."""
-        query = select(conversations).where(conversations.c.id == conversation)
+        query = select(conversations).where(conversations.c.id == _storable(conversation))
         async with self._reading() as connection:
             row = (await connection.execute(query)).first()
         if row is None or owner not in (None, row.owner):
@@ -144,22 +145,22 @@ class Conversations:
         if noted.rowcount == 0:
             raise _missing(conversation)
 
-    async def turns(self, conversation: str) -> list[Turn]:
+    async def turns(self, conversation: str, *, owner: str | None = None) -> list[Turn]:
         """All turns in order. Raises NotFound."""
-        await self.read(conversation)
+        await self.read(conversation, owner=owner)
         query = select(turns).where(turns.c.conversation == conversation).order_by(turns.c.number)
         async with self._reading() as connection:
             return [_turn(row) for row in await connection.execute(query)]
 
     async def messages(self, conversation: str, *, owner: str | None = None) -> Messages:
         """The turns as a model reads them. Raises NotFound."""
-        await self.read(conversation, owner=owner)
-        return tuple(Message(turn.role, turn.content) for turn in await self.turns(conversation))
+        found = await self.turns(conversation, owner=owner)
+        return tuple(Message(turn.role, turn.content) for turn in found)
 
-    async def add(self, conversation: str, exchange: Exchange) -> None:
+    async def add(self, conversation: str, exchange: Exchange) -> Turn | None:
         """Append both turns in one transaction, durable on return; once for each answer.
 
-        Raises NotFound.
+        Returns the answer's turn where it was there before. Raises NotFound.
         """
         now = datetime.now(UTC)
         async with self._changing() as connection:
@@ -172,13 +173,27 @@ class Conversations:
             if touched.rowcount == 0:
                 raise _missing(conversation)
             mine = turns.c.conversation == conversation
-            same = select(turns.c.number).where(mine, turns.c.answer == exchange.answer)
-            if await connection.scalar(same) is not None:
-                return
+            same = select(turns).where(mine, turns.c.answer == exchange.answer)
+            if (row := (await connection.execute(same)).first()) is not None:
+                return _turn(row)
             last = await connection.scalar(select(func.max(turns.c.number)).where(mine))
             await connection.execute(
                 insert(turns), list(_rows(conversation, (last or 0) + 1, exchange, now))
             )
+        return None
+
+    async def take_back(self, conversation: str, answer: str) -> None:
+        """Delete an answer's exchange, where there is one."""
+        mine = turns.c.conversation == conversation
+        # Who waits for the row's lock sees what was added under it.
+        row = select(conversations.c.id).where(conversations.c.id == conversation)
+        async with self._changing() as connection:
+            await connection.execute(row.with_for_update())
+            own = select(turns.c.number).where(mine, turns.c.answer == answer)
+            number = await connection.scalar(own)
+            if number is not None:
+                both = turns.c.number.in_((number - 1, number))
+                await connection.execute(delete(turns).where(mine, both))
 
     async def rename(self, conversation: str, title: str) -> Conversation:
         """Raises NotFound."""
@@ -224,6 +239,11 @@ class Conversations:
                 yield connection
 
 
+def _storable(text: str) -> str:
+    """The text without U+0000, which PostgreSQL refuses; requests hold none, but answers may."""
+    return text.replace("\0", "\ufffd")
+
+
 def _titled(asked: str) -> Any:
     """The title after an exchange: the first question, unless one was given before."""
     first = " ".join(asked.split())[:MAX_TITLE]
@@ -247,7 +267,7 @@ def _rows(
     answered = {
         "number": number + 1,
         "role": "assistant",
-        "content": exchange.content,
+        "content": _storable(exchange.content),
         "answer": exchange.answer,
         "value": exchange.value,
         "plan": msgspec.to_builtins(exchange.plan),
