@@ -135,8 +135,10 @@ class Batch:
         gone = EngineUnavailable(CLOSED) if self._closing else None
         for sequence in [*self._unread, *self._written]:
             if gone is not None or sequence.mailbox.cancelled.is_set():
-                self._keep(sequence, self._remove(sequence))
-                sequence.mailbox.end(gone)
+                try:
+                    self._keep(sequence, self._remove(sequence))
+                finally:
+                    sequence.mailbox.end(gone)
 
     def _remove(self, sequence: Sequence) -> Any:
         """Take a sequence out; its keys and values, or None."""
@@ -165,8 +167,8 @@ class Batch:
             sequence.mailbox.end(_failure(error))
             return
         if length(sequence.cache) == len(sequence.ids):
-            self._unread.remove(sequence)
             self._rows.join(sequence.cache)
+            self._unread.remove(sequence)
             self._written.append(sequence)
             sequence.cache = None
             self._choose([sequence], logits)
@@ -218,6 +220,8 @@ class Batch:
                     )
                 self._take(sequence, token)
             except (EngineError, RuntimeError) as error:
+                if sequence not in self._written:
+                    raise  # it had ended, and the rows of the others may be half moved
                 self._fail(sequence, _failure(error))
 
     def _take(self, sequence: Sequence, token: int) -> None:
@@ -237,13 +241,17 @@ class Batch:
             sequence.put(piece)
 
     def _finish(self, sequence: Sequence, reason: Literal["stop", "length"], last: Spelled) -> None:
-        self._keep(sequence, self._remove(sequence))
-        sequence.finish(reason, last)
+        try:
+            self._keep(sequence, self._remove(sequence))
+        finally:
+            sequence.finish(reason, last)
 
     def _fail(self, sequence: Sequence, error: EngineError) -> None:
         # Not kept: what is not a number spreads to whoever goes on from a common prefix.
-        self._remove(sequence)
-        sequence.mailbox.end(error)
+        try:
+            self._remove(sequence)
+        finally:
+            sequence.mailbox.end(error)
 
     def _shrink(self) -> None:
         self._kept.shrink(self._limits.kept - len(self._written) - len(self._unread))

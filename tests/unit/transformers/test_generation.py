@@ -57,6 +57,49 @@ async def test_a_prompt_whose_numbers_are_not_finite_fails_alone(tiny: Open) -> 
     assert (await run(engine, asking(5, 6, 7)))[-1].finish == "length"
 
 
+def short_of_memory(*_: object) -> None:
+    import torch  # noqa: PLC0415
+
+    raise torch.OutOfMemoryError("CUDA out of memory")
+
+
+async def test_a_stream_ends_where_there_is_no_memory_to_take_it_in(
+    tiny: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await tiny()
+    monkeypatch.setattr(engine._batch._rows, "join", short_of_memory)
+    asked = asyncio.create_task(run(engine, asking(5, 6, 7)))
+    assert (await asyncio.wait({asked}, timeout=5))[0]
+    assert "out of memory" in str(asked.exception())
+    assert len(ids(await run(engine, asking(5, 6, 7)))) == 12
+
+
+async def test_an_answer_is_whole_where_there_is_no_memory_to_keep_what_it_read(
+    tiny: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await tiny()
+    monkeypatch.setattr(engine._batch._rows, "leave", short_of_memory)
+    asked = asyncio.create_task(run(engine, asking(5, 6, 7)))
+    assert (await asyncio.wait({asked}, timeout=5))[0]
+    assert asked.result()[-1].finish == "length"
+    assert len(ids(await run(engine, asking(5, 6, 7)))) == 12
+
+
+async def test_cancelling_ends_where_there_is_no_memory_to_keep_what_was_read(
+    tiny: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = await tiny()
+    monkeypatch.setattr(engine._batch._rows, "leave", short_of_memory)
+    chunks = engine.generate(asking(5, 6, 7, max_tokens=400))
+    await anext(chunks)
+
+    async def close() -> None:
+        await chunks.aclose()
+
+    assert (await asyncio.wait({asyncio.create_task(close())}, timeout=5))[0]
+    assert len(ids(await run(engine, asking(5, 6, 7)))) == 12
+
+
 async def test_a_long_prompt_is_read_in_pieces_between_which_others_write(tiny: Open) -> None:
     engine = await tiny(piece=16, context_window=4096)
     order: list[str] = []
