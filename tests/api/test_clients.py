@@ -55,6 +55,11 @@ class Report(BaseModel):
     called: str = Field("", alias="class")
 
 
+class Sheet(BaseModel):
+    scores: dict[str, str]
+    rows: list[dict[str, Any]]
+
+
 REPORT = (
     '{"day":"2026-11-24","grade":"good","steps":[{"title":"Walk","minutes":5},'
     '{"title":"Rest"}],"best":{"title":"Walk"},"class":"A"}'
@@ -120,6 +125,17 @@ def test_a_snapshot_does_not_change_and_shares_what_did_not_grow() -> None:
     partial.apply(events[split])
     assert (len(before.steps), len(partial.value.steps)) == (1, 2)
     assert partial.value.steps[0] is before.steps[0]
+
+
+def test_a_snapshot_of_free_names_does_not_change_either() -> None:
+    partial = Partial(Sheet)
+    text = '{"scores": {"a": "xy", "b": "z"}, "rows": [{"a": ["p", "q"]}, {"b": {"c": "r"}}]}'
+    taken = []
+    for event in _events(text, Sheet, 1):
+        partial.apply(event)
+        taken.append((partial.value, partial.value.model_dump()))
+    assert [snapshot.model_dump() for snapshot, _ in taken] == [then for _, then in taken]
+    assert partial.value == Sheet.model_validate_json(text)
 
 
 async def test_a_stream_yields_partials_and_then_the_result(tmp_path: Path) -> None:

@@ -98,6 +98,15 @@ async def test_a_server_that_is_not_there_is_told() -> None:
     assert told["error"] == "unreachable"
 
 
+async def test_a_connection_that_breaks_after_a_long_silence_is_asked_for_again() -> None:
+    assert await node("patience.mjs") == {"value": "ok", "requests": 3, "error": "unreachable"}
+
+
+async def test_an_answer_that_is_cancelled_before_the_reply_ends_quietly() -> None:
+    error = {"name": "LeafstreamError", "code": "cancelled"}
+    assert await node("leave.mjs") == {"num": 0, "error": error}
+
+
 async def test_a_wire_that_breaks_again_and_again_loses_nothing(tmp_path: Path) -> None:
     engine = ScriptedEngine(list(LONG), Play(delay=0.01))
     async with house(tmp_path, engine) as served, wire(served.url, 1200) as (url, broken):

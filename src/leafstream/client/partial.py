@@ -53,6 +53,9 @@ def _grown(kind: Any, value: Json, before: Any, path: Sequence[str]) -> Any:
         old = before[index] if index < len(before) else None
         item = _grown(_item(kind), value[index], old, path[1:])
         return [*before[:index], item, *before[index + 1 :]]
+    if path and isinstance(value, dict) and isinstance(before, dict):
+        item = _grown(Any, value[path[0]], before.get(path[0]), path[1:])
+        return {**before, path[0]: item}
     return _built(kind, value)
 
 
@@ -73,7 +76,9 @@ def _built(kind: Any, value: Json) -> Any:
         return _built_model(kind, value if isinstance(value, dict) else {})
     if isinstance(value, list):
         return [_built(_item(kind), item) for item in value]
-    if kind in _PLAIN or kind is Any or isinstance(value, dict):
+    if isinstance(value, dict):
+        return {key: _built(Any, item) for key, item in value.items()}
+    if kind in _PLAIN or kind is Any:
         return value
     try:
         return TypeAdapter(kind).validate_python(value)

@@ -12,7 +12,7 @@ class Refused(Exception):
 class Judge:
     """Decides by what comes first. `clean` says that nothing but a fence stood before.
 
-    Every method sets `decided`, or raises Refused.
+    Every method but `cut` sets `decided`, or raises Refused.
     """
 
     __slots__ = ("clean", "decided")
@@ -36,6 +36,11 @@ class Judge:
         if spot.keys and tree.top.key not in spot.keys and not (self.clean and spot.open):
             self.refuse()
         self.decided = True
+
+    def cut(self, tree: Tree) -> None:
+        """The text ends in the first member's name: enough where the schema takes any name."""
+        spot = tree.top.spot
+        self.decided = self.decided or (self.clean and (spot.open or not spot.keys))
 
     def scalar(self, tree: Tree, *, known: bool) -> None:
         """A string, a number or a literal is an item, or the root."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from leafstream.decoder.judge import Judge, Refused
+from leafstream.decoder.machine import COLON, KEY_TEXT
 from leafstream.decoder.spots import Spot
 from leafstream.decoder.text import Blocks
 from leafstream.decoder.tolerant import Tolerant
@@ -18,6 +19,9 @@ MAX_LEAD: Final = 40
 FENCE = r"\s*\ufeff?\s*(?:`{0,3}\s*(?:json[5c]?|JSON|javascript|js|python|py)?\s*)"
 before_container = re.compile(FENCE).fullmatch
 before_scalar = re.compile(r"\s*\ufeff?\s*(?:`{3}\w*\s+)?").fullmatch
+
+# Strict JSON up to somewhere in a member's name, or behind it.
+before_colon = re.compile(r'[\s\[{]*"(?:[^"\\]|\\.)*(?:\\|"\s*)?', re.DOTALL).fullmatch
 
 
 class Opening:
@@ -81,6 +85,10 @@ class Opening:
             trial.finish()
         except Refused:
             return False
+        # What else the text holds is in the member's name, and no answer.
+        if trial.state in (KEY_TEXT, COLON) and before_colon(self._held):
+            assert trial.judge is not None
+            trial.judge.cut(trial.tree)
         return self._is_settled(trial)
 
     def _is_settled(self, trial: Tolerant) -> bool:

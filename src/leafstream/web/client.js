@@ -104,18 +104,20 @@ export class Answer {
 
   /** @returns {AsyncGenerator<AnswerEvent, void, void>} */
   async *[Symbol.asyncIterator]() {
-    let response = this.#request ? await this.#client.start(this.#request, this.#leave.signal) : null;
+    let response = await this.#begun();
     this.id = response?.headers.get("Leafstream-Answer") ?? this.id;
     let lost = 0;
-    let since = Date.now();
+    /** @type {number | null} */
+    let since = null; // when the connection was lost that is not back yet
     while (!this.end && !this.#leave.signal.aborted) {
       try {
         response ??= await this.#client.reopen(String(this.id), this.#after, this.#leave.signal);
+        since = null;
         this.onconnection(true);
         if (response.status === 204) return; // nothing follows: it ended there
         for await (const event of events(response, this.#leave.signal)) {
           if (event.number <= this.#after) continue;
-          [this.#after, lost, since] = [event.number, 0, Date.now()];
+          [this.#after, lost] = [event.number, 0];
           this.#fold.apply(event);
           if (TERMINAL.has(event.kind)) this.end = /** @type {Terminal} */ (event);
           yield event;
@@ -124,12 +126,22 @@ export class Answer {
       } catch (error) {
         if (this.#leave.signal.aborted) return;
         if (!isLost(error)) throw error;
+        since ??= Date.now();
         if (Date.now() - since > this.#client.patience) throw gone(error);
       }
       response = null;
       this.onconnection(false);
       await pause(Math.min(100 * 2 ** lost++, MAX_BACKOFF_MS), this.#leave.signal);
     }
+  }
+
+  /** The reply to what is asked; null where nothing is, or where the reader left before it came. */
+  async #begun() {
+    if (!this.#request) return null;
+    const signal = this.#leave.signal;
+    return this.#client
+      .start(this.#request, signal)
+      .catch((error) => (signal.aborted ? null : Promise.reject(error)));
   }
 
   /** Reads to the end. @returns {Promise<Json>} the value; throws LeafstreamError for another end. */
@@ -162,7 +174,7 @@ export class Client {
   /**
    * @param {string | URL} [url] of the server; by default where this module came from
    * @param {{ key?: string | null, patience?: number }} [options] `key` is sent as a Bearer token;
-   *   a lost answer is asked for again for `patience` milliseconds
+   *   a lost connection is asked for again for `patience` milliseconds
    */
   constructor(url = new URL(".", import.meta.url), { key = null, patience = 120_000 } = {}) {
     this.#url = String(url).replace(/\/?$/, "/");

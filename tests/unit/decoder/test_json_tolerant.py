@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from leafstream.decoder.closing import Closer
 from leafstream.decoder.json import JsonDecoder
 from leafstream.events import TextAppended
 from leafstream.pointer import Json
@@ -172,6 +173,28 @@ def test_an_unknown_first_name_is_read_where_the_schema_allows_it() -> None:
 )
 def test_other_roots_than_objects_are_found(text: str, raw: dict[str, Json], value: Json) -> None:
     assert same(value_of(text, Schema.parse(raw)), value)
+
+
+@pytest.mark.parametrize(
+    ("text", "prefix"),
+    [
+        ('{"use {name: Bob} as a template', '{"use {name: Bob} as a template'),
+        ('{"[note] {a: 1}"', '{"[note] {a: 1}"'),
+        ('```json\n{ "a \\"b\\" {c: 1} \\', '{"a \\"b\\" {c: 1} '),
+    ],
+)
+def test_what_stands_in_a_name_that_was_cut_is_no_answer(text: str, prefix: str) -> None:
+    schema = Schema.parse({"type": "object", "additionalProperties": TEXT})
+    assert value_of(text, schema) == {}
+    reading = JsonDecoder(schema)
+    reading.feed(text)
+    reading.finish()
+    closing = Closer(schema).close(reading.prefix(), reading.value)
+    assert (reading.prefix(), closing.value, closing.cut) == (prefix, {}, ())
+
+
+def test_a_name_that_the_schema_does_not_know_is_looked_into_when_cut_as_when_whole() -> None:
+    assert value_of('{"it is {title: a} then') == {"title": "a"}
 
 
 def test_enum_text_is_held_until_one_value_remains() -> None:
