@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 import tomllib
@@ -30,6 +31,8 @@ from leafstream.invalid import fault
 PREFIX = "LEAFSTREAM_"
 CONFIG_FILE = Path("leafstream.toml")
 ENV_FILE = Path(".env")
+HANDED = f"{PREFIX}HANDED"
+"""What a process of ours is to have in place of every source; `handed` makes it."""
 # Behind our prefix, but not settings of a server: where the file is, whom a client asks, as whom.
 OTHER_VARIABLES = ("CONFIG", "URL", "KEY", "LISTEN_FD", "PARENT", "ENGINE_KEY", "RECORDED")
 SECRET = re.compile(r"(?:^|_)(?:key|keys|token|secret|password)$")
@@ -128,7 +131,7 @@ def read_settings(config: Path | None = None, **flags: object) -> Settings:
 def read_layers(config: Path | None = None, **flags: object) -> Reading:
     """The settings with their sources. Raises SetupError for a key or value that is none."""
     given = {name: value for name, value in flags.items() if value is not None}
-    layers = [Layer("flag", given), _environment(), _env_file(), _config_file(config)]
+    layers = [Layer("flag", given), *_sources(config)]
     chosen = {name: layer for layer in reversed(layers) for name in layer.values}
     values = {name: layer.values[name] for name, layer in chosen.items()}
     try:
@@ -144,6 +147,22 @@ def _refusal(layer: Layer, name: str, why: str) -> str:
     told = shown(name, layer.values[name])
     sign = " " if layer.source == "flag" else "="
     return f"{layer.spelled(name)}{sign}{told!r}{where} cannot be used: it {why}"
+
+
+def _sources(config: Path | None) -> list[Layer]:
+    if (told := os.environ.get(HANDED)) is not None:
+        return [Layer("environment", json.loads(told))]
+    return [_environment(), _env_file(), _config_file(config)]
+
+
+def handed(settings: Settings) -> dict[str, str]:
+    """The variable that gives a process of ours what is set here, and nothing else."""
+    told = settings.model_dump(exclude_unset=True)
+    return {HANDED: json.dumps(told, default=_plain)}
+
+
+def _plain(value: SecretStr | Path) -> str:
+    return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
 
 
 def _environment() -> Layer:

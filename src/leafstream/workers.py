@@ -4,7 +4,7 @@ The parent holds the listening socket and the engine's process, and starts a wor
 ended without being told. The model is loaded once: by an upstream that the settings name, or by
 llama.cpp in a process of its own that the workers reach over loopback with a key made for it. The
 workers share the log, so a client may come back to any of them, and they go on with what a dead
-one was writing.
+one was writing. What is set is read once, by the parent, and handed to all of them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 import httpx2
 import msgspec
+from pydantic import SecretStr
 
 from leafstream.engine_choice import DEFAULT_SLOTS, llamacpp_model, loads_model
 from leafstream.engine_process import KEY
@@ -28,7 +29,7 @@ from leafstream.errors import SetupError
 from leafstream.models.fetch import Progress, cache_folder, resolve
 from leafstream.notify import Notices, notify, notify_ready
 from leafstream.port import LISTEN_FD, PARENT, bound_socket, check_exposure, url_of
-from leafstream.settings import Settings
+from leafstream.settings import Settings, handed
 from leafstream.stopping import ENGINE_SECONDS, KILL_SECONDS
 
 logger = logging.getLogger("leafstream.workers")
@@ -37,17 +38,16 @@ FIRST_BACKOFF, LONGEST_BACKOFF = 0.2, 10.0
 LOAD_SECONDS = 300.0
 SETUP_FAILED = 2
 # The engine's process has these; beside an upstream they would be refused.
-_ENGINES_OWN = ("LEAFSTREAM_CHAT_TEMPLATE", "LEAFSTREAM_THREADS", "LEAFSTREAM_MODEL")
+_ENGINES_OWN = ("model", "chat_template", "threads", "repeatable")
 
 Environment = Mapping[str, str]
 
 
 class Crew(msgspec.Struct, frozen=True):
-    """How many workers, the arguments of `leafstream serve` for each, and settings by flags."""
+    """How many workers, and the arguments of `leafstream serve` for each."""
 
     count: int
     arguments: tuple[str, ...] = ()
-    flags: Environment = {}
 
 
 def run(settings: Settings, crew: Crew, progress: Progress | None = None) -> None:
@@ -104,13 +104,12 @@ async def _start(
     stopping: asyncio.Event,
 ) -> None:
     """Start the engine and then the workers; each is in `keeping` as soon as it is begun."""
-    environment = {**os.environ, **crew.flags}
+    theirs = settings
     if loads_model(settings):
-        order, url, told = await _engine(settings, crew)
+        order, url, theirs = await _engine(settings, crew)
         keeping.append(_Child(order, stopping))
         await _until_ready(keeping[0], f"{url}/health")
-        environment = told
-    workers = [_Child(order, stopping) for order in _workers(crew, environment, listener)]
+    workers = [_Child(order, stopping) for order in _workers(crew, theirs, listener)]
     keeping += workers
     ready = [asyncio.ensure_future(worker.ready.wait()) for worker in workers]
     try:
@@ -142,33 +141,30 @@ class _Order(msgspec.Struct, frozen=True):
     fds: tuple[int, ...] = ()
 
 
-def _workers(crew: Crew, environment: Environment, listener: socket.socket) -> list[_Order]:
+def _workers(crew: Crew, settings: Settings, listener: socket.socket) -> list[_Order]:
     command = (sys.executable, "-m", "leafstream", "serve", *crew.arguments)
-    given = {**environment, LISTEN_FD: str(listener.fileno()), PARENT: str(os.getpid())}
+    held = {LISTEN_FD: str(listener.fileno()), PARENT: str(os.getpid())}
+    given = {**os.environ, **handed(settings), **held}
     return [
         _Order(f"worker {number + 1}", command, given, (listener.fileno(),))
         for number in range(crew.count)
     ]
 
 
-async def _engine(settings: Settings, crew: Crew) -> tuple[_Order, str, dict[str, str]]:
-    """The engine's process, its URL, and the environment in which a worker finds it."""
+async def _engine(settings: Settings, crew: Crew) -> tuple[_Order, str, Settings]:
+    """The engine's process, its URL, and the settings with which a worker finds it."""
     await llamacpp_model(settings)  # it is here already; what else is wrong is told now
-    environment = {**os.environ, **crew.flags}
     with bound_socket("127.0.0.1", 0) as probe:
         url = url_of(probe)
         port = probe.getsockname()[1]
     key = secrets.token_urlsafe(24)
     each = max(1, (settings.slots or DEFAULT_SLOTS) // crew.count)
-    own = {**environment, KEY: key, "LEAFSTREAM_SLOTS": str(each * crew.count)}
+    engines = settings.model_copy(update={"slots": each * crew.count})
+    own = {**os.environ, **handed(engines), KEY: key}
     command = (sys.executable, "-m", "leafstream.engine_process", str(port))
-    told = {name: value for name, value in environment.items() if name not in _ENGINES_OWN}
-    told |= {
-        "LEAFSTREAM_UPSTREAM": url,
-        "LEAFSTREAM_UPSTREAM_KEY": key,
-        "LEAFSTREAM_SLOTS": str(each),
-    }
-    return _Order("engine", command, own), url, told
+    left = settings.model_dump(exclude_unset=True, exclude=set(_ENGINES_OWN))
+    theirs = Settings(**{**left, "upstream": url, "upstream_key": SecretStr(key), "slots": each})
+    return _Order("engine", command, own), url, theirs
 
 
 async def _until_ready(engine: _Child, url: str) -> None:

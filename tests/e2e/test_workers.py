@@ -11,11 +11,13 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from leafstream import workers
+from leafstream.commands.serving import serve
 from leafstream.errors import SetupError
 from leafstream.events import Finished
 from leafstream.notify import Notices
@@ -23,6 +25,8 @@ from leafstream.settings import Settings
 from leafstream.workers import Crew, serve_workers
 from tests.house import texts
 from tests.redis import free_port, redis_server
+from tests.rude_server import MODEL, RudeServer
+from tests.rude_server import serving as rude
 from tests.serving import Reading, client, is_ready, until
 
 SAID = " ".join(f"{n}번째 컵은 다시 쓴다." for n in range(25))
@@ -31,7 +35,7 @@ SCHEMA = {"type": "object", "properties": {"said": {"type": "string"}}, "require
 
 
 @asynccontextmanager
-async def crew(folder: Path, model: str, **more: str) -> AsyncIterator[tuple[str, int]]:
+async def crew(folder: Path, model: str | None, **more: str) -> AsyncIterator[tuple[str, int]]:
     """The URL of two workers, and the parent's process id; `more` in its environment.
 
     What they say is in `crew.log`.
@@ -40,7 +44,7 @@ async def crew(folder: Path, model: str, **more: str) -> AsyncIterator[tuple[str
     environment = {
         **{name: value for name, value in os.environ.items() if "LEAFSTREAM" not in name},
         "LEAFSTREAM_PORT": str(port),
-        "LEAFSTREAM_MODEL": model,
+        **({} if model is None else {"LEAFSTREAM_MODEL": model}),
         "LEAFSTREAM_CONTEXT_WINDOW": "1024",
         "LEAFSTREAM_DATABASE_URL": f"sqlite:///{folder / 'test.db'}",
         "LEAFSTREAM_DRAIN_SECONDS": "0.2",
@@ -126,10 +130,12 @@ async def test_a_worker_that_dies_is_replaced_its_answers_go_on_and_none_outlive
 
 
 @pytest.mark.timeout(180)
-async def test_workers_share_one_engine_process_and_survive_its_death(
+async def test_workers_share_one_engine_process_set_by_any_source_and_survive_its_death(
     tmp_path: Path, model_path: Path
 ) -> None:
-    async with crew(tmp_path, str(model_path), LEAFSTREAM_THREADS="1") as (url, parent):
+    (tmp_path / "leafstream.toml").write_text(f"model = '{model_path}'\n")
+    (tmp_path / ".env").write_text("LEAFSTREAM_THREADS=1\n")
+    async with crew(tmp_path, None, LEAFSTREAM_REPEATABLE="true") as (url, parent):
         (engine,) = children(parent, "engine_process")
         assert len(children(parent, "serve")) == 2
         reading = Reading()
@@ -140,6 +146,20 @@ async def test_workers_share_one_engine_process_and_survive_its_death(
         finished = reading.events[-1][1]
         assert isinstance(finished, Finished), finished
         assert finished.value == texts(reading.events)[""]
+
+
+async def test_workers_take_the_model_that_their_upstream_serves(tmp_path: Path) -> None:
+    upstream = RudeServer()
+    async with rude(upstream):
+        told = f"http://127.0.0.1:{upstream.port}"
+        async with crew(tmp_path, None, LEAFSTREAM_UPSTREAM=told) as (url, _), client(url) as http:
+            listed = (await http.get("/v1/models")).json()
+    assert MODEL in json.dumps(listed)
+
+
+def test_workers_that_should_take_up_changes_are_refused() -> None:
+    with pytest.raises(SetupError, match="--reload is for one process"):
+        serve(reload=True, workers=2)
 
 
 async def test_workers_that_cannot_share_a_log_are_refused(tmp_path: Path) -> None:
@@ -186,9 +206,13 @@ async def test_a_worker_that_does_not_end_is_killed(
     monkeypatch.setattr(workers, "KILL_SECONDS", 1)
     model, port = scripted(tmp_path), free_port()
     database = f"sqlite:///{tmp_path / 'test.db'}"
-    settings = Settings(_env_file=None, port=port, model=model, drain_seconds=0.2)  # type: ignore[call-arg]
-    flags = {"LEAFSTREAM_MODEL": model, "LEAFSTREAM_DATABASE_URL": database}
-    crew = asyncio.create_task(serve_workers(settings, Crew(1, flags=flags)))
+    given: dict[str, Any] = {
+        "port": port,
+        "model": model,
+        "database_url": database,
+        "drain_seconds": 0.2,
+    }
+    crew = asyncio.create_task(serve_workers(Settings(**given), Crew(1)))
     await until_ready(f"http://127.0.0.1:{port}")
     (serving,) = children(os.getpid(), "serve")
     os.kill(serving, signal.SIGSTOP)
@@ -229,9 +253,9 @@ async def test_an_engine_that_takes_too_long_to_load_is_told_in_a_sentence(
     tmp_path: Path, model_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(workers, "LOAD_SECONDS", 0.1)
-    settings = Settings(_env_file=None, port=free_port(), model=str(model_path))  # type: ignore[call-arg]
+    given: dict[str, Any] = {"port": free_port(), "model": str(model_path)}
     with pytest.raises(SetupError, match="not ready after"):
-        await serve_workers(settings, Crew(1, flags={"LEAFSTREAM_MODEL": str(model_path)}))
+        await serve_workers(Settings(**given), Crew(1))
 
 
 @pytest.mark.timeout(60)

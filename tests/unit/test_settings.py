@@ -9,7 +9,14 @@ import pytest
 
 from leafstream import reference
 from leafstream.errors import SetupError
-from leafstream.settings import Settings, adopt_variables, read_layers, read_settings, shown
+from leafstream.settings import (
+    Settings,
+    adopt_variables,
+    handed,
+    read_layers,
+    read_settings,
+    shown,
+)
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -158,6 +165,22 @@ def test_settings_made_in_code_read_nothing_else(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("LEAFSTREAM_QUEUE", "5")
     made = Settings()  # type: ignore[call-arg]
     assert (made.port, made.queue) == (8000, 64)
+
+
+def test_settings_that_are_handed_on_are_whole_and_hide_every_other_source(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write("leafstream.toml", "slots = 3\nupstream_key = 'a key'\nkeys_file = 'k.json'\n")
+    monkeypatch.setenv("LEAFSTREAM_GRACE_SECONDS", "0.5")
+    told = read_settings(port=4)
+    (name, value), *_ = handed(told).items()
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("LEAFSTREAM_GRACE_SECONDS", "2")
+    write("leafstream.toml", "threads = 3")
+    write(".env", "LEAFSTREAM_THREADS=2")
+    taken = read_settings()
+    assert taken == told
+    assert taken.model_fields_set == told.model_fields_set
 
 
 def test_every_setting_is_described_and_belongs_to_a_group() -> None:

@@ -10,8 +10,6 @@ import typer
 from leafstream.commands.looking import CONFIG
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from leafstream.settings import Settings
 
 SOURCE = Annotated[
@@ -41,6 +39,7 @@ def serve(
     """Serve assistants over HTTP and SSE."""
     from leafstream.checks import BEFORE_LOADING, CHECKS, Target, refuse_fatal  # noqa: PLC0415
     from leafstream.engine_choice import loads_model  # noqa: PLC0415
+    from leafstream.errors import SetupError  # noqa: PLC0415
     from leafstream.port import is_worker  # noqa: PLC0415
     from leafstream.reload import reloadable  # noqa: PLC0415
     from leafstream.reporting import download_bar, set_up_logging  # noqa: PLC0415
@@ -49,6 +48,8 @@ def serve(
     from leafstream.start import run  # noqa: PLC0415
     from leafstream.stderr import recorded  # noqa: PLC0415
 
+    if reload and workers > 1:
+        raise SetupError("--reload is for one process; leave it out, or --workers")
     settings = read_settings(config, host=host, port=port, model=model)
     adopt_variables()
     set_up_logging(settings)
@@ -58,21 +59,17 @@ def serve(
         refuse_fatal(Target(settings, source, served), checks)
     watched = reloadable(source, served) if reload else None
     if workers > 1:
-        _serve_with(workers, settings, source, config)
+        _serve_with(workers, settings, source)
         return
     heard = recorded(settings.log_format) if loads_model(settings) else nullcontext()
     with heard, download_bar() as progress:
         run(settings, served, progress, watched)
 
 
-def _serve_with(workers: int, settings: Settings, source: str | None, config: Path | None) -> None:
+def _serve_with(workers: int, settings: Settings, source: str | None) -> None:
     from leafstream.reporting import download_bar  # noqa: PLC0415
     from leafstream.workers import Crew, run  # noqa: PLC0415
 
-    given = {"HOST": settings.host, "PORT": str(settings.port), "MODEL": settings.model}
-    flags = {f"LEAFSTREAM_{name}": value for name, value in given.items()}
-    if config is not None:
-        flags["LEAFSTREAM_CONFIG"] = str(config.resolve())
-    crew = Crew(workers, () if source is None else (source,), flags)
+    crew = Crew(workers, () if source is None else (source,))
     with download_bar() as progress:
         run(settings, crew, progress)
