@@ -83,7 +83,9 @@ def _unknown(spec: str) -> SetupError:
 
 
 def _widened(file: Path, cache: Path) -> Path:
-    return cache / "dequantized" / f"{file.stem}-{file.stat().st_size}"
+    # Many files bear one name, and one file may be written over by another of its size.
+    held = file.stat()
+    return cache / "dequantized" / f"{file.stem}-{held.st_size}-{held.st_mtime_ns:x}"
 
 
 def dequantized(file: Path, cache: Path, progress: Progress | None = None) -> Path:
