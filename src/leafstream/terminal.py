@@ -23,6 +23,10 @@ from leafstream.events import Cancelled, Event, Failed, Finished, Noticed, TextA
 from leafstream.invalid import near
 from leafstream.pointer import Json, split
 
+CONTROLS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}")
+"""What a terminal may obey: a model's text does not clear the screen or write the clipboard."""
+
+
 HERE = "http://127.0.0.1:8000"
 
 
@@ -104,13 +108,17 @@ def _near(name: str, fields: dict[str, Any]) -> str:
 
 
 def _typed(text: str, schema: dict[str, Any]) -> Json:
-    if schema.get("type") == "string":
+    if _takes_text(schema):
         return text
     try:
         value: Json = json.loads(text)
     except ValueError:
         return text
     return value
+
+
+def _takes_text(schema: dict[str, Any]) -> bool:
+    return schema.get("type") == "string" or any(map(_takes_text, schema.get("anyOf", ())))
 
 
 @asynccontextmanager
@@ -172,7 +180,7 @@ async def _show_plain(events: AsyncIterator[Event]) -> None:
             sys.stdout.write(event.text if event.path == path else _label(event, path) + event.text)
             path = event.path
         elif isinstance(event, ValueSet) and not isinstance(event.value, dict | list):
-            sys.stdout.write(_label(event, path) + json.dumps(event.value))
+            sys.stdout.write(_label(event, path) + _written(event.value))
             path = event.path
         sys.stdout.flush()
         _raise_failure(event)
@@ -214,11 +222,16 @@ def _summary(event: Finished) -> str:
 
 def drawn(value: Json, name: str | None = None) -> RenderableType:
     """A value as a person reads it: fields by name, containers as panels."""
+    shown = (name or "").translate(CONTROLS)
     if isinstance(value, dict):
         body = Group(*(drawn(item, key) for key, item in value.items()))
-        return Panel(body, title=name, title_align="left") if name else body
+        return Panel(body, title=Text(shown), title_align="left") if name else body
     if isinstance(value, list):
         items = [drawn(item, f"{name or ''} {i + 1}".strip()) for i, item in enumerate(value)]
         return Group(*items)
-    text = value if isinstance(value, str) else json.dumps(value)
-    return Text.assemble((f"{name}  ", "bold green"), text) if name else Text(text)
+    text = _written(value).translate(CONTROLS)
+    return Text.assemble((f"{shown}  ", "bold green"), text) if name else Text(text)
+
+
+def _written(value: Json) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
