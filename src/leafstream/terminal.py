@@ -202,7 +202,8 @@ async def _show_live(events: AsyncIterator[Event]) -> None:
                 notes.append(event.message)
             if isinstance(event, Finished):
                 notes.append(_summary(event))
-            live.update(Group(drawn(fold.value), *(Text(note, style="dim") for note in notes)))
+            begun = [] if fold.value is None else [drawn(fold.value)]
+            live.update(Group(*begun, *(Text(note, style="dim") for note in notes)))
             _raise_failure(event)
 
 
