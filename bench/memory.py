@@ -68,12 +68,13 @@ def script(folder: Path, tokens: int, play: str) -> dict[str, str]:
 
 async def rows() -> list[Row]:
     pinned()
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
+    with tempfile.TemporaryDirectory() as first, tempfile.TemporaryDirectory() as second:
+        folder = Path(first)
         slow = script(folder, TOKENS, "delay=1&burst=16")
         async with leafstream(folder, free_port(), **slow) as server:
             await answers_of_one(server)
             of_stream = await open_streams(server)
+        folder = Path(second)  # or the answers left open above are taken over while we count
         fast = script(folder, 50, "delay=none&burst=16")
         async with leafstream(folder, free_port(), **fast) as server:
             left = await growth(server)

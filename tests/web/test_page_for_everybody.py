@@ -23,6 +23,7 @@ async def test_the_keyboard_is_enough(tmp_path: Path, browser: Browser) -> None:
         await expect(page.locator(".skip")).to_be_focused()
         await page.keyboard.press("Enter")
         await expect(page.locator("#main")).to_be_focused()
+        assert page.url.endswith("/#/challenges")
         for value in ("city", "office", "vegan"):
             await page.keyboard.press("Tab")
             await page.keyboard.type(value)

@@ -51,6 +51,10 @@ class Page {
     this.#side.ondeleted = () =>
       this.#go({ assistant: this.#assistant?.name ?? "", conversation: null, answer: null });
     byId("new").addEventListener("click", () => this.#begin());
+    byId("skip").addEventListener("click", (event) => {
+      event.preventDefault(); // the address names what is shown, not where the keyboard is
+      byId("main").focus();
+    });
     window.addEventListener("hashchange", () => this.#show(this.#place()));
     window.addEventListener("pagehide", () => this.#keep());
     await this.#show(this.#place());
