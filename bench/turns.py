@@ -17,7 +17,7 @@ from bench.sitting import Sitting, row, sitting
 from leafstream.client import Client
 from leafstream.events import Finished, Started, TextAppended
 
-TURNS, OTHERS, TOKENS, REPEATS = 10, 5, 12, 2
+TURNS, OTHERS, TOKENS, REPEATS = 10, 5, 12, 3
 QUESTION = "Turn {n} of conversation {who}: tell me one more thing about cups, mugs and glasses."
 SHOWN = (1, 5, 10)
 

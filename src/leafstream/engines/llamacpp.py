@@ -332,6 +332,8 @@ def load_server(path: Path, header: Header, address: Address, options: LlamaCppO
     params.n_threads_http = 2
     params.slot_prompt_similarity = 0.5
     params.cache_ram_mib = 512
+    # A slot keeps what it has read until another prompt takes it; it was copied out at every start.
+    params.cache_idle_slots = False
     params.ctx_shift = False
     params.fit_params = False
     params.check_tensors = True
