@@ -130,8 +130,8 @@ class Client:
         self, answer: str, after: int, response: httpx2.Response | None
     ) -> AsyncGenerator[Event, None]:
         lost = 0
+        gone: RateLimited | EngineUnavailable
         while True:
-            wanted = 0.0
             try:
                 if response is None:
                     response = await self._reopen(answer, after)
@@ -142,21 +142,19 @@ class Client:
                     yield event
                     if is_terminal(event):
                         return
-            except RateLimited as error:
-                if lost >= MAX_RECONNECTS:
-                    raise
-                wanted = error.retry_after
-            except (httpx2.TransportError, EngineUnavailable) as error:
-                if lost >= MAX_RECONNECTS:
-                    raise EngineUnavailable(f"the server is lost: {error!r}") from None
-                if isinstance(error, EngineUnavailable):
-                    wanted = error.retry_after or wanted
+                gone = EngineUnavailable("the server hangs up again and again, without an event")
+            except (RateLimited, EngineUnavailable) as error:
+                gone = error
+            except httpx2.TransportError as error:
+                gone = EngineUnavailable(f"the server is lost: {error!r}")
             finally:
                 if response is not None:
                     await response.aclose()
                     response = None
+            if lost >= MAX_RECONNECTS:
+                raise gone
             lost += 1
-            await asyncio.sleep(max(wanted, min(0.1 * 2**lost, 5)))
+            await asyncio.sleep(max(gone.retry_after or 0, min(0.1 * 2**lost, 5)))
 
     async def _reopen(self, answer: str, after: int) -> httpx2.Response:
         headers = {**_ACCEPT, "Last-Event-ID": str(after)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import ssl
@@ -189,6 +190,7 @@ def _retry_after(headers: dict[str, str]) -> float | None:
     """Seconds; a date, which no inference server sends, counts as not told."""
     told = headers.get("retry-after", "")
     try:
-        return max(0.0, float(told))
+        seconds = float(told)
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
