@@ -270,6 +270,13 @@ async def test_a_failed_answer_raises_with_when_to_ask_again(tmp_path: Path) -> 
     assert raised.value.retry_after == 60
 
 
+@pytest.mark.parametrize("body", [b"<html></html>", b"\xff", b'["ok"]', b""])
+async def test_what_answers_and_is_no_leafstream_server_is_not_alive(body: bytes) -> None:
+    page = httpx2.MockTransport(lambda _: httpx2.Response(200, content=body))
+    async with Client(transport=page) as client:
+        assert not await client.alive()
+
+
 async def test_a_server_that_only_takes_connections_is_given_up(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
