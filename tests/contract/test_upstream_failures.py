@@ -305,7 +305,7 @@ async def test_what_its_operator_has_to_mend_is_not_the_clients_fault_and_the_lo
         Answer((event({"error": {"message": "sesame is no key", "code": 401}}),)),
         Answer((b"event: error\ndata: sesame\n\n",)),
         Answer((b"data: sesame\n\n",)),
-        Answer(status=307, headers=("Location: http://h/?key=sesame",)),
+        Answer(status=307, headers=("Location: http://me:hush@h/sesame?key=hush",)),
     ],
 )
 async def test_the_key_is_sent_and_never_told(
@@ -321,6 +321,7 @@ async def test_the_key_is_sent_and_never_told(
     assert {headers["authorization"] for _, headers, _ in server.asked} == {"Bearer sesame"}
     told = str(raised.value) + caplog.text
     assert "…" in told
+    assert "hush" not in told
     assert "sesame" not in told
 
 

@@ -13,6 +13,7 @@ import httptools
 import msgspec
 
 from leafstream.errors import EngineError, EngineMisconfigured, EngineRefused, EngineUnavailable
+from leafstream.settings import shown_url
 
 _MAX_QUOTED = 300
 _LOOK_AT_URL = "look at LEAFSTREAM_MODEL and LEAFSTREAM_UPSTREAM"
@@ -163,7 +164,7 @@ def _error(source: Source, status: int, told: Told, headers: dict[str, str]) -> 
         what, advice = _OPERATORS[status]
         return EngineMisconfigured(f"{name} {what} ({status}: {sentence})", advice=advice)
     if 300 <= status < 400:
-        place = source.quoted(headers.get("location", "nowhere"))
+        place = shown_url(source.quoted(headers.get("location", "nowhere")))
         advice = f"set LEAFSTREAM_UPSTREAM to where the server is, {place}"
         return EngineMisconfigured(f"{name} redirects to another place ({status})", advice=advice)
     if status in (408, 425, 429) or (status >= 500 and status != 501):
