@@ -110,7 +110,8 @@ async def prepare_again(job: Job, plan: Plan, engine: Engine) -> Prepared:
 async def write(draft: Draft, engine: Engine, patience: float = 30.0) -> AsyncGenerator[Step, None]:
     """Write the answer; the last event of the last step is Finished or Failed.
 
-    An engine that went away is waited for, `patience` seconds from its last token.
+    An engine that went away is waited for, `patience` seconds from its last token, and not at all
+    where it says that it is away for longer.
     """
     idle = 0
     deadline = time.monotonic() + patience
@@ -123,13 +124,15 @@ async def write(draft: Draft, engine: Engine, patience: float = 30.0) -> AsyncGe
                 async with aclosing(_paced(draft, engine)) as steps:
                     async for step in steps:
                         yield step
-            except EngineUnavailable:
-                if time.monotonic() >= deadline:
-                    raise
-                if draft.num_tokens > before:
+            except EngineUnavailable as error:
+                wrote, away = draft.num_tokens > before, error.retry_after or 0.0
+                if wrote:
                     deadline = time.monotonic() + patience
+                if time.monotonic() + away >= deadline:
+                    raise
+                if wrote:
                     yield Step([Noticed("continued", "the engine was lost; the text goes on")])
-                await asyncio.sleep(BACKOFF_SECONDS)
+                await asyncio.sleep(max(BACKOFF_SECONDS, away))
                 continue
             idle = 0 if draft.num_tokens > before else idle + 1
             yield _continued(idle) if draft.is_open() else draft.end()

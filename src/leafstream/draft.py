@@ -364,7 +364,14 @@ def _decoder(job: Job) -> JsonDecoder | TextDecoder:
 
 def failure(error: LeafstreamError) -> Failed:
     """An error as the terminal event it is once a stream is open."""
-    return Failed(error.code, error.status, error.message, error.retryable, error.details)
+    return Failed(
+        code=error.code,
+        status=error.status,
+        message=error.message,
+        retryable=error.retryable,
+        details=error.details,
+        retry_after=error.retry_after,
+    )
 
 
 def _invalid(closing: Closing, wrong: list[tuple[str, str]]) -> InvalidAnswer:

@@ -1,6 +1,6 @@
 """Everything that can go wrong, as one tree.
 
-LeafstreamError                 code, status, retryable, message, param
+LeafstreamError                 code, status, retryable, retry_after, message, param
 ├── SetupError                  before the port opens: a sentence and an exit code
 ├── InvalidRequest              the caller can mend it (4xx)
 │   ├── UnsupportedSchema       a keyword that leafstream does not serve
@@ -32,19 +32,30 @@ from leafstream.pointer import Json
 
 
 class LeafstreamError(Exception):
-    """An error with a stable `code` and the HTTP `status` it has before a stream is open."""
+    """An error with a stable `code` and the HTTP `status` it has before a stream is open.
+
+    `retry_after` is in seconds, where it is known when to ask again.
+    """
 
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    retry_after: float | None = None
 
     def __init__(
-        self, message: str, *, param: str | None = None, details: dict[str, Json] | None = None
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        details: dict[str, Json] | None = None,
+        retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.message = message
         self.param = param
         self.details = details or {}
+        if retry_after is not None:
+            self.retry_after = retry_after
 
 
 class SetupError(LeafstreamError):
@@ -95,15 +106,11 @@ class BodyTooLarge(InvalidRequest):
 
 
 class Overloaded(LeafstreamError):
-    """No slot is free and the queue is full; `retry_after` is in seconds."""
+    """No slot is free and the queue is full."""
 
     code = "overloaded"
     status = 503
     retryable = True
-
-    def __init__(self, message: str, *, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
 
 
 class StoreUnavailable(LeafstreamError):
@@ -125,21 +132,8 @@ class EngineError(LeafstreamError):
 
 
 class EngineUnavailable(EngineError):
-    """`retry_after` is in seconds, where the engine says when to ask again."""
-
     code = "engine_unavailable"
     status = 503
-
-    def __init__(
-        self,
-        message: str,
-        *,
-        param: str | None = None,
-        details: dict[str, Json] | None = None,
-        retry_after: float | None = None,
-    ) -> None:
-        super().__init__(message, param=param, details=details)
-        self.retry_after = retry_after
 
 
 class EngineMisconfigured(EngineError):
@@ -182,10 +176,6 @@ class RateLimited(LeafstreamError):
     status = 429
     retryable = True
 
-    def __init__(self, message: str, *, retry_after: int) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
-
 
 class DeadlineExceeded(LeafstreamError):
     code = "deadline_exceeded"
@@ -197,3 +187,4 @@ class Interrupted(LeafstreamError):
     code = "interrupted"
     status = 503
     retryable = True
+    retry_after = 1.0  # who started this process starts the next one

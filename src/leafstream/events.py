@@ -102,12 +102,15 @@ class Finished(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`retry_after` is in seconds, where it is known when to ask again."""
+
     kind: ClassVar[str] = "failed"
     code: str
     status: int
     message: str
     retryable: bool
     details: dict[str, Json] = {}
+    retry_after: float | None = None
 
 
 class Cancelled(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 Our own records pass as they are. What is not one (llama.cpp's messages, a traceback, the last words
 of a process that aborts) becomes a record here, outside of the process, so that it is not lost
-when that dies.
+when that dies. Control characters are escaped in all of them.
 
     python -I -S lines.py FORMAT    standard input → records on standard output, to its end
 
@@ -26,6 +26,13 @@ LEVELS = {"D": "debug", "I": "info", "W": "warning", "E": "error"}
 OURS = "leafstream: "
 LLAMACPP, STDERR = "leafstream.llamacpp", "leafstream.stderr"
 MAX_PENDING = 64 * 1024
+# What steers a terminal, or ends a line to some reader.
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
+def escaped(text: str) -> str:
+    """A line of a log, as text or as JSON, without what a terminal would obey."""
+    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Lines:
@@ -51,10 +58,10 @@ class Lines:
             self._take(pending)
 
     def _take(self, line: bytes) -> None:
-        if RECORD.match(line):
-            self._write(line)
-            return
         text = line.decode(errors="replace").rstrip("\r")
+        if RECORD.match(line):
+            self._put(text)
+            return
         if not text.strip():
             return
         if text.startswith(OURS):
@@ -77,9 +84,12 @@ class Lines:
         )
         if self._json:
             told = {"time": stamp, "level": level, "logger": logger, "message": message}
-            self._write(js.dumps(told, ensure_ascii=False).encode())
+            self._put(js.dumps(told, ensure_ascii=False))
         else:
-            self._write(f"{stamp} {level.upper()} {logger}: {message}".encode())
+            self._put(f"{stamp} {level.upper()} {logger}: {message}")
+
+    def _put(self, record: str) -> None:
+        self._write(escaped(record).encode())
 
 
 def main(log_format: str) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-import re
 import sys
 import time
 from collections.abc import Iterator
@@ -20,12 +19,11 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColum
 from rich.progress import TimeRemainingColumn as Remaining
 from rich.table import Table
 
+from leafstream.lines import escaped
 from leafstream.models.fetch import Progress as Report
 from leafstream.settings import Settings
 
 PIPE_WIDTH = 400
-# What steers a terminal, or ends a line to some reader.
-CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 
 def set_up_logging(settings: Settings) -> None:
@@ -86,7 +84,7 @@ class JsonRecords(logging.Formatter):
         }
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)
-        return _escaped(json.dumps(told, ensure_ascii=False, default=str))
+        return escaped(json.dumps(told, ensure_ascii=False, default=str))
 
 
 class TextRecords(logging.Formatter):
@@ -103,11 +101,7 @@ class TextRecords(logging.Formatter):
         if record.exc_info:
             traceback = self.formatException(record.exc_info)
             lines += [f"  {line}" for line in traceback.split("\n")]
-        return "\n".join(map(_escaped, lines))
-
-
-def _escaped(text: str) -> str:
-    return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+        return "\n".join(map(escaped, lines))
 
 
 def print_table(table: Table) -> None:

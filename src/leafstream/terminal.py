@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from leafstream.errors import EngineUnavailable, InvalidRequest, LeafstreamError
 from leafstream.events import Cancelled, Event, Failed, Finished, Noticed, TextAppended, ValueSet
 from leafstream.invalid import near
 from leafstream.pointer import Json, split
+from leafstream.settings import shown_url
 
 CONTROLS = dict.fromkeys([*range(9), *range(11, 32), *range(127, 160)], "\N{REPLACEMENT CHARACTER}")
 """What a terminal may obey: a model's text does not clear the screen or write the clipboard."""
@@ -126,7 +127,7 @@ async def connected(options: Options) -> AsyncIterator[Client]:
     """A client of the server at the URL, or of an app in this process where there is none."""
     async with Client(options.url or HERE) as client:
         if options.url is not None and not await client.alive():
-            raise EngineUnavailable(f"no leafstream server answers at {options.url}")
+            raise EngineUnavailable(f"no leafstream server answers at {shown_url(options.url)}")
         if options.file is None and (options.url is not None or await client.alive()):
             yield client
             return
@@ -153,13 +154,14 @@ async def _embedded(options: Options) -> AsyncIterator[Client]:
         yield client
 
 
-async def _show(events: AsyncIterator[Event], options: Options) -> None:
-    if options.json:
-        await _show_json(events)
-    elif sys.stdout.isatty():
-        await _show_live(events)
-    else:
-        await _show_plain(events)
+async def _show(events: AsyncGenerator[Event, None], options: Options) -> None:
+    async with aclosing(events):
+        if options.json:
+            await _show_json(events)
+        elif sys.stdout.isatty():
+            await _show_live(events)
+        else:
+            await _show_plain(events)
 
 
 async def _show_json(events: AsyncIterator[Event]) -> None:

@@ -14,8 +14,10 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from leafstream.client.connection import server_url
 from leafstream.errors import EngineUnavailable, InvalidRequest
 from leafstream.models.cache import megabytes
+from leafstream.settings import shown_url
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -70,9 +72,11 @@ class Server:
     """A server to look at. Raises EngineUnavailable where it does not answer."""
 
     def __init__(self, url: str, key: str | None = None) -> None:
-        self.url = url
+        self.url = shown_url(url)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        self._http = httpx2.Client(base_url=url, headers=headers, timeout=5, trust_env=False)
+        self._http = httpx2.Client(
+            base_url=server_url(url), headers=headers, timeout=5, trust_env=False
+        )
 
     def sample(self) -> Sample:
         response = self._get("/metrics")
@@ -86,7 +90,12 @@ class Server:
         return parse(response.text, time.monotonic())
 
     def ready(self) -> dict[str, Any]:
-        found: dict[str, Any] = self._get("/readyz").json()
+        try:
+            found = self._get("/readyz").json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict) or "model" not in found:
+            raise EngineUnavailable(f"what answers at {self.url} is no leafstream server")
         return found
 
     def _get(self, path: str) -> httpx2.Response:

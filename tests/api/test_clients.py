@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from pydantic import BaseModel, Field
 
-from leafstream.client import Client, Partial, SyncClient, ask
+from leafstream.client import Client, Partial, SyncClient, ask, connection
 from leafstream.decoder.json import JsonDecoder
 from leafstream.decoder.value import Fold
 from leafstream.engines.scripted import Play, ScriptedEngine
@@ -261,6 +261,38 @@ async def test_who_comes_back_too_often_waits_as_long_as_told_and_misses_nothing
     assert taken - refused >= 1
 
 
+async def test_a_failed_answer_raises_with_when_to_ask_again(tmp_path: Path) -> None:
+    away = Play(fail_after=4, failure=EngineUnavailable("busy", retry_after=60))
+    engine = ScriptedEngine(PAIR_TEXT, away)
+    async with house(tmp_path, engine) as served, Client(served.url) as client:
+        with pytest.raises(LeafstreamError) as raised:
+            _ = [pair async for pair in client.stream("pair", {"message": "go"}, Pair)]
+    assert raised.value.retry_after == 60
+
+
+@pytest.mark.parametrize("body", [b"<html></html>", b"\xff", b'["ok"]', b""])
+async def test_what_answers_and_is_no_leafstream_server_is_not_alive(body: bytes) -> None:
+    page = httpx2.MockTransport(lambda _: httpx2.Response(200, content=body))
+    async with Client(transport=page) as client:
+        assert not await client.alive()
+
+
+async def test_a_server_that_only_takes_connections_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connection, "MAX_RECONNECTS", 2)
+    seen: list[httpx2.Request] = []
+
+    async def hang_up(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        return httpx2.Response(200, headers={"Content-Type": "text/event-stream"}, content=b"")
+
+    async with Client(transport=httpx2.MockTransport(hang_up)) as client:
+        with pytest.raises(EngineUnavailable, match="hangs up again and again"):
+            _ = [event async for event in client.follow("a")]
+    assert len(seen) == 3
+
+
 async def _ask_without_end(client: Client) -> None:
     while True:
         await client.assistant("pair")
@@ -277,6 +309,7 @@ async def test_a_key_that_has_asked_often_follows_its_answer_over_a_line_that_br
     ):
         with pytest.raises(RateLimited) as refused:
             await _ask_without_end(client)
+        assert refused.value.retry_after is not None
         await asyncio.sleep(refused.value.retry_after)
         events = [event async for event in client.ask("pair", {"message": "go"})]
     assert isinstance(events[-1], Finished)

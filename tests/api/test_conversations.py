@@ -14,14 +14,15 @@ from pathlib import Path
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from sqlalchemy import insert
 
 from leafstream.engines.base import Generation
 from leafstream.engines.scripted import Play, ScriptedEngine
-from leafstream.errors import NotFound, SetupError
+from leafstream.errors import NotFound, SetupError, StoreUnavailable
 from leafstream.events import Finished, Started
 from leafstream.keys import add_key
 from leafstream.store.conversations import Conversations
-from leafstream.store.database import open_engine, probe
+from leafstream.store.database import database_errors, open_engine, probe
 from leafstream.store.tables import REVISION, metadata
 from tests.house import STREAM, House, house
 from tests.postgresql import postgres_server
@@ -266,6 +267,20 @@ async def test_the_migrations_make_the_tables_that_the_code_speaks_of(database: 
     await engine.dispose()
     assert differences == []
     assert last == REVISION
+
+
+async def test_what_the_database_refuses_is_logged_without_what_people_wrote(
+    database: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine = await open_engine(database)
+    lacking = insert(metadata.tables["turns"]).values(conversation="c", number=1, content="hush")
+    with pytest.raises(StoreUnavailable) as raised, database_errors():
+        async with engine.begin() as connection:
+            await connection.execute(lacking)
+    await engine.dispose()
+    assert "role" in caplog.text
+    assert "hush" not in caplog.text
+    assert "parameters: " not in str(raised.value.__cause__)
 
 
 async def test_a_conversation_goes_on_with_its_own_assistant_and_with_no_other(

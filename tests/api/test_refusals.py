@@ -83,6 +83,15 @@ async def test_every_face_says_when_to_ask_again_and_every_refusal_is_counted(
         }
 
 
+async def test_every_face_says_when_to_ask_again_where_an_answer_that_had_begun_failed(
+    tmp_path: Path,
+) -> None:
+    away = Play(fail_after=1, failure=EngineUnavailable("busy", retry_after=60))
+    async with chatbot(tmp_path, ScriptedEngine('{"recommend": "a"}', away)) as served:
+        *told, _ = await refused(served)  # the last is a stream with status 200
+    assert [response.headers.get("Retry-After") for response in told] == ["60"] * 3
+
+
 async def test_every_face_says_how_to_come_in_where_a_key_is_wanted(tmp_path: Path) -> None:
     file = tmp_path / "keys.json"
     add_key(file, "me")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +16,10 @@ import pytest
 from pydantic import BaseModel
 
 from leafstream import Assistant
+from leafstream.engines.scripted import Play, ScriptedEngine
 from tests.house import chat, house, pair
 from tests.operating import Machine, machine
+from tests.rude_server import Answer, RudeServer, serving
 
 # Pydantic's phrases, and names of classes.
 FOREIGN = re.compile(r"Input should|Field required|Extra inputs|instance of|anyOf|[a-z][A-Z][a-z]+")
@@ -130,6 +135,14 @@ def _here(tmp_path: Path) -> Iterator[Machine]:
         (("explain", "chat"), "--prompt NAME what the model reads of it"),
         (("explain", "--assistant", "chit"), "there is no assistant 'chit'; there are: challenges"),
         (("explain", "--conversation", "c"), "--conversation goes with --prompt only"),
+        (
+            ("ask", "chat", "go", "--url", "localhost:8000"),
+            "'localhost:8000' is no URL of a server",
+        ),
+        (("chat", "--url", "http://[::1"), "give http://host:port as --url or LEAFSTREAM_URL"),
+        (("top", "--url", "http://me:sesame@[::1"), "'http://me:***@[::1' is no URL of a server"),
+        (("top", "--url", "http://host:99999"), "is no URL of a server"),
+        (("ask", "chat", "go", "--url", "http://me:sesame@127.0.0.1:9"), "at http://me:***@127"),
     ],
 )
 def test_a_command_that_cannot_be_done_is_one_sentence(
@@ -160,6 +173,34 @@ def test_a_text_is_asked_as_it_stands(here: Machine) -> None:
     assert "quote a text of several words" in here.run("ask", "pair", "a", "b", "--url", url).err
     slip = here.run("ask", "pair", "--mesage", "x", "--url", url)
     assert "--mesage is no field of this assistant; did you mean --message?" in slip.sentence
+
+
+async def test_what_is_asked_into_a_pipe_that_closes_ends_quietly(tmp_path: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    engine = ScriptedEngine("word " * 100, Play(delay=0.01))
+    try:
+        async with house(tmp_path, engine) as served:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "leafstream", "ask", "chat", "go", "--url", served.url),
+                stdout=writing,
+                stderr=asyncio.subprocess.PIPE,
+            )
+            _, said = await asyncio.wait_for(process.communicate(), 30)
+    finally:
+        os.close(writing)
+    assert (process.returncode, said.decode()) == (1, "")
+
+
+@pytest.mark.parametrize("arguments", [("ask", "chat", "go"), ("top", "--once")])
+async def test_a_web_page_where_a_server_should_be_is_told(
+    here: Machine, arguments: tuple[str, ...]
+) -> None:
+    page = Answer((b"<html></html>",), kind="text/html")
+    server = RudeServer({"/healthz": [page], "/readyz": [page]})
+    async with serving(server):
+        done = await asyncio.to_thread(here.run, *arguments, "--url", server.url)
+    assert re.search("no leafstream server", done.sentence)
 
 
 def test_a_server_that_is_told_to_stop_says_so(here: Machine) -> None:

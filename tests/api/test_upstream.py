@@ -183,6 +183,23 @@ async def test_what_an_upstream_says_of_when_to_ask_again_reaches_the_client(
     assert (response.status_code, response.headers["Retry-After"]) == (503, "8")
 
 
+async def test_what_it_says_of_that_once_the_stream_is_open_reaches_the_client_too(
+    tmp_path: Path,
+) -> None:
+    busy = Answer(status=429, kind="application/json", headers=("Retry-After: 60",))
+    async with rude_server(busy) as server:
+        engine = await UpstreamEngine.open(UpstreamOptions((server.url,), context_window=1024))
+        async with house(tmp_path, engine, ASSISTANTS) as running:
+            seen = await running.stream(STORY)
+            response = await running.http.post("/v1/answers", json=STORY)
+        num_asked = server.num_asked(CHAT)
+    failed = seen[-1][1]
+    assert isinstance(failed, Failed)
+    assert (failed.code, failed.retry_after) == ("engine_unavailable", 60.0)
+    assert (response.status_code, response.headers["Retry-After"]) == (503, "60")
+    assert num_asked == 3  # once at the start, and once for each
+
+
 async def test_a_wrong_key_is_told_to_the_client_as_the_servers_fault(tmp_path: Path) -> None:
     async with rude_server(REFUSING) as server:
         options = UpstreamOptions((server.url,), "sesame", context_window=1024)

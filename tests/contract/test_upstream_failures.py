@@ -263,6 +263,17 @@ async def test_retry_after_is_waited_for() -> None:
         await engine.close()
 
 
+@pytest.mark.parametrize("told", ["inf", "nan", "1e999", "soon"])
+async def test_a_retry_after_that_is_no_number_of_seconds_is_none(told: str) -> None:
+    busy = Answer(status=429, kind=JSON, headers=(f"Retry-After: {told}",))
+    async with rude_server(busy) as server:
+        engine = await opened(server.url)
+        with pytest.raises(EngineUnavailable) as raised:
+            await asked(engine)
+        await engine.close()
+    assert raised.value.retry_after is None
+
+
 @pytest.mark.parametrize("case", OPERATORS)
 async def test_what_its_operator_has_to_mend_is_not_the_clients_fault_and_the_log_says_what(
     case: str, caplog: pytest.LogCaptureFixture
@@ -294,7 +305,7 @@ async def test_what_its_operator_has_to_mend_is_not_the_clients_fault_and_the_lo
         Answer((event({"error": {"message": "sesame is no key", "code": 401}}),)),
         Answer((b"event: error\ndata: sesame\n\n",)),
         Answer((b"data: sesame\n\n",)),
-        Answer(status=307, headers=("Location: http://h/?key=sesame",)),
+        Answer(status=307, headers=("Location: http://me:hush@h/sesame?key=hush",)),
     ],
 )
 async def test_the_key_is_sent_and_never_told(
@@ -310,6 +321,7 @@ async def test_the_key_is_sent_and_never_told(
     assert {headers["authorization"] for _, headers, _ in server.asked} == {"Bearer sesame"}
     told = str(raised.value) + caplog.text
     assert "…" in told
+    assert "hush" not in told
     assert "sesame" not in told
 
 

@@ -73,13 +73,19 @@ async def test_an_upstream_that_cannot_be_used_is_told_at_the_start(case: str) -
     [
         ("http://127.0.0.1:9", "http://127.0.0.1:9: nothing listens there; start the server"),
         ("ftp://127.0.0.1", "is no http(s) URL"),
-        ("http://user:word@127.0.0.1", "holds more than a host and a path"),
+        ("http://user:sesame@127.0.0.1", "'http://user:***@127.0.0.1' holds more than a host"),
+        ("http://:sesame@127.0.0.1", "holds more than a host and a path"),
+        ("http://127.0.0.1/v1?key=sesame", "holds more than a host and a path"),
+        ("http://user:sesame/@127.0.0.1", "'http://user:***@127.0.0.1' is no http(s) URL"),
+        ("http://127.0.0.1:99999", "is no http(s) URL"),
+        ("http://[::1", "is no http(s) URL"),
     ],
 )
 async def test_a_url_where_nothing_can_be_is_told_at_the_start(url: str, says: str) -> None:
     with pytest.raises(SetupError) as raised:
         await opened(url)
     assert says in str(raised.value)
+    assert "sesame" not in str(raised.value)
 
 
 async def test_upstreams_of_two_models_are_refused_at_the_start() -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import time
 from pathlib import Path
 
 import pytest
 
 from leafstream.engines.scripted import Play, ScriptedEngine
 from leafstream.errors import EngineUnavailable
-from leafstream.events import Finished, Noticed, Started
-from tests.house import ASK_PAIR, PAIR_TEXT, STREAM, house
+from leafstream.events import Failed, Finished, Noticed, Started
+from tests.house import ASK_PAIR, PAIR_TEXT, STREAM, house, kinds
 from tests.promises.declared import ASSISTANTS, ask
 
 
@@ -63,6 +65,34 @@ async def test_a3_an_engine_with_a_cap_of_its_own_is_continued_to_one_unbroken_a
     assert finished.value == {"title": "Bring a cup", "count": 3}
     assert finished.complete
     assert {e.code for _, e in events if isinstance(e, Noticed)} == {"continued"}
+
+
+async def test_a_lost_engine_is_waited_for_from_its_last_token_on(tmp_path: Path) -> None:
+    lost = Play(delay=0.1, fail_after=4, failure=EngineUnavailable("connection lost"))
+    engine = ScriptedEngine(PAIR_TEXT, lost)
+    async with house(tmp_path, engine, engine_patience_seconds=0.2) as served:
+        events = await served.stream(ASK_PAIR)
+    assert isinstance(events[-1][1], Finished)
+
+
+async def test_an_engine_that_says_when_it_is_back_is_not_asked_before(tmp_path: Path) -> None:
+    away = Play(fail_after=4, failure=EngineUnavailable("busy", retry_after=1))
+    begun = time.monotonic()
+    async with house(tmp_path, ScriptedEngine(PAIR_TEXT, away)) as served:
+        events = await served.stream(ASK_PAIR)
+    assert isinstance(events[-1][1], Finished)
+    assert time.monotonic() - begun >= kinds(events).count("notice")
+
+
+async def test_an_engine_that_is_away_for_longer_than_the_patience_is_not_waited_for(
+    tmp_path: Path,
+) -> None:
+    away = Play(fail_after=4, failure=EngineUnavailable("busy", retry_after=60))
+    async with house(tmp_path, ScriptedEngine(PAIR_TEXT, away)) as served:
+        events = await asyncio.wait_for(served.stream(ASK_PAIR), 5)
+    assert events[-1][1] == Failed(
+        "engine_unavailable", 503, "busy", retryable=True, retry_after=60
+    )
 
 
 async def test_a_lost_engine_that_comes_back_is_continued(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 
 from leafstream.ask import Ask
-from leafstream.events import Cancelled, TextAppended, ValueSet
+from leafstream.events import Cancelled, TextAppended, ValueSet, decode, encode
 from leafstream.log.log import Log
 from leafstream.log.memory import MemoryStorage
 from leafstream.log.records import Entry, Opening
@@ -32,6 +32,11 @@ async def opened(storage: MemoryStorage) -> AsyncIterator[Log]:
         yield log
     finally:
         await log.close()
+
+
+def test_a_failed_answer_of_a_log_that_knew_no_retry_after_is_read_and_written_as_it_was() -> None:
+    kept = b'{"code":"engine_failed","status":502,"message":"it broke","retryable":true}'
+    assert encode(decode("failed", kept)) == kept
 
 
 async def test_an_end_is_told_when_it_is_on_the_disk_and_holds_up_no_other_answer() -> None:

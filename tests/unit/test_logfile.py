@@ -96,3 +96,25 @@ def test_every_line_of_a_server_is_a_record_however_it_is_cut(cut: int) -> None:
         ("info", "leafstream.stderr", "last"),
     ]
     assert lines.last_words == "no room"
+
+
+@pytest.mark.parametrize("json_wanted", [False, True])
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"\x1b[2J\x07",
+        "\x9b2J\u2028".encode(),
+        b"0.00.001.171 E \x1b]0;gone\x07",
+        b"one\rtwo",
+        b"2026-01-01T00:00:00.000Z INFO llama: \x1b[2J",
+        b'{"time": "\x7f"}',
+    ],
+)
+def test_what_a_library_writes_cannot_steer_the_terminal_that_shows_the_log(
+    said: bytes, json_wanted: bool
+) -> None:
+    written: list[bytes] = []
+    lines = Lines(written.append, json=json_wanted)
+    lines.feed(said + b"\r\n")
+    (record,) = written
+    assert record.decode().isprintable()

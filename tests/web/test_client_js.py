@@ -102,6 +102,29 @@ async def test_a_connection_that_breaks_after_a_long_silence_is_asked_for_again(
     assert await node("patience.mjs") == {"value": "ok", "requests": 3, "error": "unreachable"}
 
 
+@pytest.mark.parametrize("behaviour", ["breaks", "hangs up"])
+async def test_a_server_that_only_takes_connections_is_given_up(behaviour: str) -> None:
+    told = await node("again.mjs", behaviour)
+    assert told["code"] == "unreachable"
+    assert 3 <= told["requests"] <= 8
+
+
+async def test_who_comes_back_is_told_when_to_and_waits_that_long() -> None:
+    told = await node("again.mjs", "asks to wait")
+    assert (told["value"], told["requests"]) == ("ok", 2)
+    assert told["waited"] >= 1000
+
+
+async def test_what_takes_longer_than_the_patience_is_not_waited_for() -> None:
+    told = await node("again.mjs", "asks for patience")
+    assert (told["retryAfter"], told["requests"]) == (60, 1)
+
+
+async def test_an_answer_that_failed_says_when_to_ask_again() -> None:
+    told = await node("again.mjs", "fails")
+    assert (told["code"], told["retryAfter"]) == ("engine_unavailable", 7.5)
+
+
 async def test_an_answer_that_is_cancelled_before_the_reply_ends_quietly() -> None:
     error = {"name": "LeafstreamError", "code": "cancelled"}
     assert await node("leave.mjs") == {"num": 0, "error": error}

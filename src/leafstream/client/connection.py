@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from types import TracebackType
 from typing import Any, Self, TypeVar
+from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
@@ -27,6 +28,7 @@ from leafstream.errors import (
 )
 from leafstream.events import KINDS, Event, decode, is_terminal
 from leafstream.pointer import Json
+from leafstream.settings import shown_url
 
 MAX_RECONNECTS = 8
 POST_TRIES = 3
@@ -40,10 +42,24 @@ M = TypeVar("M", bound=BaseModel)
 HERE = "http://127.0.0.1:8000"
 
 
+def server_url(url: str) -> httpx2.URL:
+    """Raises InvalidRequest, which says what to give, for what is no http(s) URL."""
+    try:
+        parts, parsed = urlsplit(url), httpx2.URL(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return parsed
+    except (ValueError, httpx2.InvalidURL):
+        pass
+    given = shown_url(url)
+    raise InvalidRequest(
+        f"{given!r} is no URL of a server; give http://host:port as --url or LEAFSTREAM_URL"
+    )
+
+
 class Client:
     """Talks to one leafstream server, with `key` where it asks for one.
 
-    Use it as an async context manager.
+    Use it as an async context manager. Raises InvalidRequest for what is no http(s) URL.
     """
 
     def __init__(
@@ -57,7 +73,7 @@ class Client:
         timeout = httpx2.Timeout(10, read=60)
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         self._http = httpx2.AsyncClient(
-            base_url=url,
+            base_url=server_url(url),
             headers=headers,
             timeout=timeout,
             transport=transport,
@@ -80,9 +96,9 @@ class Client:
         """Whether a leafstream server answers at the URL."""
         try:
             response = await self._http.get("/healthz", timeout=2)
-        except httpx2.TransportError:
+            return response.is_success and response.json() == {"status": "ok"}
+        except (httpx2.RequestError, ValueError):  # nobody, or somebody else
             return False
-        return response.is_success and response.json() == {"status": "ok"}
 
     async def new_conversation(self, assistant: str) -> str:
         """The id of a new conversation with an assistant."""
@@ -130,8 +146,8 @@ class Client:
         self, answer: str, after: int, response: httpx2.Response | None
     ) -> AsyncGenerator[Event, None]:
         lost = 0
+        gone: RateLimited | EngineUnavailable
         while True:
-            wanted = 0.0
             try:
                 if response is None:
                     response = await self._reopen(answer, after)
@@ -142,21 +158,19 @@ class Client:
                     yield event
                     if is_terminal(event):
                         return
-            except RateLimited as error:
-                if lost >= MAX_RECONNECTS:
-                    raise
-                wanted = error.retry_after
-            except (httpx2.TransportError, EngineUnavailable) as error:
-                if lost >= MAX_RECONNECTS:
-                    raise EngineUnavailable(f"the server is lost: {error!r}") from None
-                if isinstance(error, EngineUnavailable):
-                    wanted = error.retry_after or wanted
+                gone = EngineUnavailable("the server hangs up again and again, without an event")
+            except (RateLimited, EngineUnavailable) as error:
+                gone = error
+            except httpx2.TransportError as error:
+                gone = EngineUnavailable(f"the server is lost: {error!r}")
             finally:
                 if response is not None:
                     await response.aclose()
                     response = None
+            if lost >= MAX_RECONNECTS:
+                raise gone
             lost += 1
-            await asyncio.sleep(max(wanted, min(0.1 * 2**lost, 5)))
+            await asyncio.sleep(max(gone.retry_after or 0, min(0.1 * 2**lost, 5)))
 
     async def _reopen(self, answer: str, after: int) -> httpx2.Response:
         headers = {**_ACCEPT, "Last-Event-ID": str(after)}
@@ -172,7 +186,7 @@ class Client:
             except httpx2.TransportError as error:
                 if not tries or isinstance(error, httpx2.ConnectError):
                     raise EngineUnavailable(
-                        f"no server answers at {self._http.base_url}: {error}"
+                        f"no server answers at {shown_url(str(self._http.base_url))}: {error}"
                     ) from None
                 await asyncio.sleep(RETRY_SECONDS)
 

@@ -51,6 +51,8 @@ class Typed(Generic[M]):
         elif isinstance(event, Finished):
             self.finished = event
         elif isinstance(event, Failed):
-            raise LeafstreamError(event.message, details=event.details)
+            raise LeafstreamError(
+                event.message, details=event.details, retry_after=event.retry_after
+            )
         elif isinstance(event, Cancelled):
             raise LeafstreamError(f"cancelled: {event.reason}")

@@ -37,6 +37,7 @@ class Endings:
     def __init__(self, scan: Scan, known: Known, told: Json, *, thorough: bool) -> None:
         self._frames = scan.frames
         self._pending = scan.pending
+        self._end = len(scan.text.rstrip())
         self._known = known
         self._is_checked = thorough and len(scan.frames) <= MAX_CHECKED_DEPTH
         self._limit = 1 if not thorough else 12 if self._is_checked else 2
@@ -189,12 +190,17 @@ class Endings:
             part.suffix + self._text(frame, more, is_first=not (frame.value or part.is_there)),
             value,
             missing=part.missing + tuple(join(path, token) for token, _ in more),
-            cut=part.cut,
+            cut=part.cut if part.is_there or more else self._left_out(depth, node, part.keep),
             broken=part.broken + is_broken,
             taken=part.taken,
             odd=part.odd + odd,
             lost=part.lost,
         )
+
+    def _left_out(self, depth: int, node: Node, keep: int) -> tuple[str, ...]:
+        """The container itself where more was begun behind `keep`, be it a comma, and may be."""
+        is_begun = keep < self._end and _has_room(node, self._frames[depth])
+        return (self._paths[depth],) if is_begun else ()
 
     def _text(self, frame: Frame, more: More, *, is_first: bool) -> str:
         pieces = [
@@ -241,6 +247,17 @@ def _member(node: Node, frame: Frame) -> Node | None:
     if frame.is_object:
         return node.member(frame.key) if "object" in node.types else None
     return node.item(len(frame.value)) if "array" in node.types else None
+
+
+def _has_room(node: Node, frame: Frame) -> bool:
+    """Whether a member can follow those that are finished."""
+    value: Json = frame.value
+    if isinstance(value, dict):
+        most = int(node.raw.get("maxProperties", len(value) + 1))
+        return len(value) < most and (node.open or any(key not in value for key in node.keys))
+    assert isinstance(value, list)
+    most = int(node.raw.get("maxItems", len(value) + 1))
+    return len(value) < most and node.item(len(value)) is not None
 
 
 def _with(frame: Frame, part: Ending) -> Json:

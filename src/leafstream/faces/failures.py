@@ -14,12 +14,8 @@ from starlette.exceptions import HTTPException
 
 from leafstream.errors import (
     Conflict,
-    EngineUnavailable,
-    Interrupted,
     InvalidRequest,
     LeafstreamError,
-    Overloaded,
-    RateLimited,
     Unauthorized,
 )
 from leafstream.events import Cancelled, Failed
@@ -53,16 +49,8 @@ def refusal(request: Request, ending: Ending) -> Refusal:
 def _headers(ending: LeafstreamError | Failed) -> dict[str, str]:
     if isinstance(ending, Unauthorized):
         return {"WWW-Authenticate": "Bearer"}
-    after = _seconds(ending)
+    after = ending.retry_after
     return {} if after is None else {"Retry-After": str(ceil(after))}
-
-
-def _seconds(ending: LeafstreamError | Failed) -> float | None:
-    """After how many to ask again, where that is known."""
-    if isinstance(ending, Overloaded | RateLimited | EngineUnavailable):
-        return ending.retry_after
-    # Who started this process starts the next one.
-    return 1 if ending.code == Interrupted.code else None
 
 
 def wrong_parameter(error: RequestValidationError) -> InvalidRequest:

@@ -61,8 +61,10 @@ class RedisStorage:
             storage = cls(redis.asyncio.Redis.from_pool(pool), prefix)
             await storage._renew()
         except (RedisError, OSError, ValueError, LogUnavailable) as error:
+            # A ValueError quotes a password that looks like a port.
+            why = "it is no URL of a Redis" if isinstance(error, ValueError) else error
             raise SetupError(
-                f"the Redis of LEAFSTREAM_ANSWERS_URL cannot be used: {error}; start it, or check "
+                f"the Redis of LEAFSTREAM_ANSWERS_URL cannot be used: {why}; start it, or check "
                 "the URL: redis://[:password@]host:port/number"
             ) from None
         storage._renewing = asyncio.create_task(storage._renew_always(), name="log lease")

@@ -34,7 +34,8 @@ async def open_engine(given: str) -> AsyncEngine:
     url = _url(given)
     if url.get_backend_name() == "sqlite" and url.database not in (None, "", ":memory:"):
         Path(url.database or "").parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    engine = create_async_engine(url, pool_pre_ping=True)
+    # The parameters of a statement are what people and models wrote: no traceback shows them.
+    engine = create_async_engine(url, pool_pre_ping=True, hide_parameters=True)
     if url.get_backend_name() == "sqlite":
         event.listen(engine.sync_engine, "connect", _pragmas)
     try:

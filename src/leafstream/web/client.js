@@ -7,7 +7,7 @@
  *     for await (const event of answer) console.log(event.kind, answer.value);
  */
 
-/** @import { AnswerEvent, Failed, Json, Terminal } from "./events.js" */
+/** @import { AnswerEvent, Json, Terminal } from "./events.js" */
 import { Fold, KINDS, TERMINAL } from "./events.js";
 export { Fold, split } from "./events.js";
 
@@ -24,7 +24,7 @@ export class LeafstreamError extends Error {
   /** Seconds. @type {number | null} */ retryAfter = null;
   /** @type {any} */ details = {};
 
-  /** @param {string} message @param {Partial<LeafstreamError> | Failed} [about] */
+  /** @param {string} message @param {Partial<LeafstreamError>} [about] */
   constructor(message, about = {}) {
     super(message);
     Object.assign(this, about, { name: "LeafstreamError", message });
@@ -67,6 +67,38 @@ export class Frames {
   }
 }
 
+/** How long a reader was without a connection since the last event, in all. */
+class Absence {
+  #patience;
+  #tries = 0;
+  #passed = 0;
+  /** @type {number | null} */
+  #since = null;
+
+  /** @param {number} patience in milliseconds */
+  constructor(patience) {
+    this.#patience = patience;
+  }
+
+  /** An event came. */
+  forget() {
+    this.#tries = this.#passed = 0;
+  }
+
+  end() {
+    if (this.#since !== null) this.#passed += Date.now() - this.#since;
+    this.#since = null;
+  }
+
+  /** For how many milliseconds not to ask. Throws `why` where that is too long. @param {LeafstreamError} why */
+  wait(why) {
+    this.#since ??= Date.now();
+    const told = 1000 * (why.retryAfter ?? 0);
+    if (this.#passed + (Date.now() - this.#since) + told > this.#patience) throw why;
+    return Math.max(told, scattered(Math.min(100 * 2 ** this.#tries++, MAX_BACKOFF_MS)));
+  }
+}
+
 /** One answer: iterate it for its events; `value` grows with them. Iterate it once. */
 export class Answer {
   #client;
@@ -106,18 +138,18 @@ export class Answer {
   async *[Symbol.asyncIterator]() {
     let response = await this.#begun();
     this.id = response?.headers.get("Leafstream-Answer") ?? this.id;
-    let lost = 0;
-    /** @type {number | null} */
-    let since = null; // when the connection was lost that is not back yet
+    const absence = new Absence(this.#client.patience);
     while (!this.end && !this.#leave.signal.aborted) {
+      let why = gone("it hangs up again and again, without an event");
       try {
         response ??= await this.#client.reopen(String(this.id), this.#after, this.#leave.signal);
-        since = null;
+        absence.end();
         this.onconnection(true);
         if (response.status === 204) return; // nothing follows: it ended there
         for await (const event of events(response, this.#leave.signal)) {
           if (event.number <= this.#after) continue;
-          [this.#after, lost] = [event.number, 0];
+          this.#after = event.number;
+          absence.forget();
           this.#fold.apply(event);
           if (TERMINAL.has(event.kind)) this.end = /** @type {Terminal} */ (event);
           yield event;
@@ -126,12 +158,11 @@ export class Answer {
       } catch (error) {
         if (this.#leave.signal.aborted) return;
         if (!isLost(error)) throw error;
-        since ??= Date.now();
-        if (Date.now() - since > this.#client.patience) throw gone(error);
+        why = gone(error);
       }
       response = null;
       this.onconnection(false);
-      await pause(Math.min(100 * 2 ** lost++, MAX_BACKOFF_MS), this.#leave.signal);
+      await pause(absence.wait(why), this.#leave.signal);
     }
   }
 
@@ -147,7 +178,9 @@ export class Answer {
   /** Reads to the end. @returns {Promise<Json>} the value; throws LeafstreamError for another end. */
   async result() {
     for await (const _ of this);
-    if (this.end?.kind === "failed") throw new LeafstreamError(this.end.message, this.end);
+    if (this.end?.kind === "failed") {
+      throw new LeafstreamError(this.end.message, { ...this.end, retryAfter: this.end.retry_after ?? null });
+    }
     if (this.end?.kind === "finished") return this.end.value;
     if (!this.end && !this.#leave.signal.aborted) {
       throw new LeafstreamError(`the answer ended before event ${this.#after + 1}`, { code: "conflict" });
@@ -174,7 +207,7 @@ export class Client {
   /**
    * @param {string | URL} [url] of the server; by default where this module came from
    * @param {{ key?: string | null, patience?: number }} [options] `key` is sent as a Bearer token;
-   *   a lost connection is asked for again for `patience` milliseconds
+   *   a reader may be without a connection for `patience` milliseconds in all between two events
    */
   constructor(url = new URL(".", import.meta.url), { key = null, patience = 120_000 } = {}) {
     this.#url = String(url).replace(/\/?$/, "/");
@@ -224,7 +257,7 @@ export class Client {
       } catch (error) {
         if (error instanceof LeafstreamError || signal.aborted) throw error;
         if (tries >= POST_TRIES) throw gone(error);
-        await pause(200 * 2 ** tries, signal);
+        await pause(scattered(200 * 2 ** tries), signal);
       }
     }
   }
@@ -302,11 +335,14 @@ function pause(ms, signal) {
       globalThis.removeEventListener?.("online", done);
       resolve(undefined);
     };
-    const timer = setTimeout(done, ms * (0.75 + Math.random() / 2));
+    const timer = setTimeout(done, ms);
     globalThis.addEventListener?.("online", done, { once: true });
     signal.addEventListener("abort", done, { once: true });
   });
 }
+
+/** About as long: who lost a server at once should not come back at once. @param {number} ms */
+const scattered = (ms) => ms * (0.75 + Math.random() / 2);
 
 /** Whether asking again may help: no connection, or a server that is not ready. @param {unknown} error */
 function isLost(error) {

@@ -11,7 +11,7 @@
 /** @typedef {{ prompt_tokens: number, completion_tokens: number, cached_tokens: number }} Usage */
 /** @typedef {{ queued: number, first_token: number | null, total: number }} Timings Seconds. */
 /** @typedef {{ kind: "finished", number: number, value: Json, finish: "stop" | "length" | "runaway", complete: boolean, cut: string[], missing: string[], usage: Usage, timings: Timings }} Finished */
-/** @typedef {{ kind: "failed", number: number, code: string, status: number, message: string, retryable: boolean, details?: Record<string, Json> }} Failed */
+/** @typedef {{ kind: "failed", number: number, code: string, status: number, message: string, retryable: boolean, details?: Record<string, Json>, retry_after?: number }} Failed `retry_after` in seconds, where it is known. */
 /** @typedef {{ kind: "cancelled", number: number, reason: string }} Cancelled */
 /** @typedef {Finished | Failed | Cancelled} Terminal */
 /** @typedef {Started | Queued | TextAppended | ValueSet | Noticed | Terminal} AnswerEvent */

@@ -167,7 +167,7 @@ export class Status {
     this.say("failed");
     const key = `error_${code}`;
     this.note(isKey(key) ? key : "error_other", {
-      seconds: retryAfter ?? 5,
+      seconds: Math.ceil(retryAfter ?? 5),
       context_window: details.context_window ?? "",
     });
     if (code !== "unreachable") this.quote(message);

@@ -140,7 +140,7 @@ export class Turn {
     if (event.kind === "started") announce("said_started");
     if (event.kind === "text") this.#growing = event.path;
     if (event.kind === "value") this.#itemDone(event.path);
-    if (event.kind === "failed") this.#status.failed(event);
+    if (event.kind === "failed") this.#status.failed({ ...event, retryAfter: event.retry_after });
     if (event.kind === "text" || event.kind === "value") this.#drawSoon();
     else this.#told.push(event);
   }

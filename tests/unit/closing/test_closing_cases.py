@@ -103,11 +103,50 @@ def test_what_is_written_is_kept_and_made_whole(
     assert closing.drop == 0
 
 
-def test_an_optional_member_of_which_nothing_was_told_is_dropped() -> None:
+def test_an_optional_member_of_which_nothing_was_told_is_dropped_and_its_object_is_cut() -> None:
     for written in ("", "-", '"PLO', '"ZERO_', "{", "tru"):
         closing = close('{"a":' + written, member({"enum": ["ZERO_A", "ZERO_B"]}, required=False))
         assert closing.value == {}, written
-        assert closing.missing == closing.cut == ()
+        assert (closing.missing, closing.cut) == ((), ("",)), written
+
+
+OPEN: dict[str, Any] = {"type": "object", "additionalProperties": {"type": "string"}}
+
+
+@pytest.mark.parametrize(
+    ("written", "cut"),
+    [
+        ('{"na', ("",)),
+        ('{"', ("",)),
+        ('{"name":', ("",)),
+        ('{"name":"x","b', ("",)),
+        ('{"name":"x", ', ("",)),
+        ('{"name":"x', ("/name",)),
+        ('{"name":"x" ', ()),
+        ("{ ", ()),
+    ],
+)
+def test_an_object_is_cut_where_the_model_began_a_member_that_is_left_out(
+    written: str, cut: tuple[str, ...]
+) -> None:
+    assert close(written, Schema.parse(OPEN)).cut == cut
+    inner = tuple(f"/a{path}" for path in cut)
+    assert close('{"a":' + written, member(OPEN)).cut == inner
+
+
+@pytest.mark.parametrize(
+    ("written", "schema"),
+    [
+        ('{"a":"x",', {"properties": {"a": {}}, "additionalProperties": False}),
+        ('{"a":"x","b', {"type": "object", "maxProperties": 1}),
+        ('["x",', {"type": "array", "maxItems": 1}),
+        ('["x","y', {"type": "array", "prefixItems": [{}], "items": False}),
+    ],
+)
+def test_nothing_is_cut_where_nothing_more_could_be_valid(
+    written: str, schema: dict[str, Any]
+) -> None:
+    assert close(written, Schema.parse(schema)).cut == ()
 
 
 def test_an_item_that_cannot_be_valid_is_dropped() -> None:

@@ -190,7 +190,7 @@ def test_what_stands_in_a_name_that_was_cut_is_no_answer(text: str, prefix: str)
     reading.feed(text)
     reading.finish()
     closing = Closer(schema).close(reading.prefix(), reading.value)
-    assert (reading.prefix(), closing.value, closing.cut) == (prefix, {}, ())
+    assert (reading.prefix(), closing.value, closing.cut) == (prefix, {}, ("",))
 
 
 def test_a_name_that_the_schema_does_not_know_is_looked_into_when_cut_as_when_whole() -> None:

@@ -24,6 +24,7 @@ from leafstream.engines.openai.failures import (
     unavailable,
     upstream_errors,
 )
+from leafstream.settings import shown_url
 
 # Servers of this kind close idle connections after 5 s (llama.cpp, uvicorn).
 _IDLE_SECONDS = 3.0
@@ -50,18 +51,24 @@ class Target(msgspec.Struct, frozen=True):
 def target_of(url: str) -> Target:
     """Raises ValueError for what is no http(s) URL."""
     given = url if "://" in url else f"http://{url}"
-    parts = urlsplit(given)
+    told = shown_url(given)
+    wrong = ValueError(f"{told!r} is no http(s) URL")
+    try:
+        parts = urlsplit(given)
+        port = parts.port
+    except ValueError:  # which quotes a password that looks like a port
+        raise wrong from None
     if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ValueError(f"{url!r} is no http(s) URL")
-    if parts.query or parts.fragment or parts.username:
-        raise ValueError(f"{url!r} holds more than a host and a path")
+        raise wrong
+    if parts.query or parts.fragment or "@" in parts.netloc:
+        raise ValueError(f"{told!r} holds more than a host and a path")
     tls = parts.scheme == "https"
     base = parts.path.rstrip("/") or "/v1"
     shown = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
     return Target(
         url=shown,
         host=parts.hostname,
-        port=parts.port or (443 if tls else 80),
+        port=port or (443 if tls else 80),
         tls=tls,
         base=base,
         root=base.removesuffix("/v1"),

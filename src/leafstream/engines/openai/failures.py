@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import socket
 import ssl
@@ -12,6 +13,7 @@ import httptools
 import msgspec
 
 from leafstream.errors import EngineError, EngineMisconfigured, EngineRefused, EngineUnavailable
+from leafstream.settings import shown_url
 
 _MAX_QUOTED = 300
 _LOOK_AT_URL = "look at LEAFSTREAM_MODEL and LEAFSTREAM_UPSTREAM"
@@ -162,7 +164,7 @@ def _error(source: Source, status: int, told: Told, headers: dict[str, str]) -> 
         what, advice = _OPERATORS[status]
         return EngineMisconfigured(f"{name} {what} ({status}: {sentence})", advice=advice)
     if 300 <= status < 400:
-        place = source.quoted(headers.get("location", "nowhere"))
+        place = shown_url(source.quoted(headers.get("location", "nowhere")))
         advice = f"set LEAFSTREAM_UPSTREAM to where the server is, {place}"
         return EngineMisconfigured(f"{name} redirects to another place ({status})", advice=advice)
     if status in (408, 425, 429) or (status >= 500 and status != 501):
@@ -189,6 +191,7 @@ def _retry_after(headers: dict[str, str]) -> float | None:
     """Seconds; a date, which no inference server sends, counts as not told."""
     told = headers.get("retry-after", "")
     try:
-        return max(0.0, float(told))
+        seconds = float(told)
     except ValueError:
         return None
+    return max(0.0, seconds) if math.isfinite(seconds) else None
