@@ -11,10 +11,9 @@ from rich.table import Table
 
 from leafstream.engines.checkpoint import shape_of_spec
 from leafstream.engines.device import bandwidth, free_memory
-from leafstream.engines.reading import DEFAULT_WINDOW
 from leafstream.errors import SetupError
 from leafstream.models.fetch import cache_folder
-from leafstream.models.shape import Shape
+from leafstream.models.shape import DEFAULT_WINDOW, Shape
 from leafstream.settings import read_settings
 from leafstream.sizing import (
     Choice,
@@ -121,7 +120,7 @@ def _unit(memory: str | None) -> str:
 
 
 def _context(asked: Asked, shape: Shape) -> int:
-    trained = shape.context_length or DEFAULT_WINDOW
+    trained = shape.context_length
     if asked.context is None:
         return min(trained, DEFAULT_WINDOW)
     if not 1 <= asked.context <= trained:
