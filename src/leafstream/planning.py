@@ -8,12 +8,14 @@ from functools import partial
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from leafstream.engines.checkpoint import shape_of_spec
 from leafstream.engines.device import bandwidth, free_memory
 from leafstream.errors import SetupError
 from leafstream.models.fetch import cache_folder
 from leafstream.models.shape import DEFAULT_WINDOW, Shape
+from leafstream.reporting import escaped
 from leafstream.settings import read_settings
 from leafstream.sizing import (
     Choice,
@@ -179,7 +181,8 @@ def _settings(asked: Asked, columns: list[Column], context: int) -> str:
 def print_plan(asked: Asked, *, as_json: bool) -> None:
     planned = plan(asked)
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(planned)).decode() + "\n")
+        told = escaped(msgspec.json.encode(planned).decode())
+        sys.stdout.write(msgspec.json.format(told) + "\n")
         return
     console = Console()
     console.print(_table(planned))
@@ -189,12 +192,12 @@ def print_plan(asked: Asked, *, as_json: bool) -> None:
 
 def _table(planned: Planned) -> Table:
     shown = partial(size, unit=planned.unit)
-    table = Table(
-        title=f"{planned.model}: {planned.num_parameters / 1e6:,.0f} M parameters "
+    title = (
+        f"{planned.model}: {planned.num_parameters / 1e6:,.0f} M parameters "
         f"({planned.architecture}, {planned.storage}); {planned.users} users × {planned.context} "
-        f"tokens in {shown(planned.memory)}",
-        title_justify="left",
+        f"tokens in {shown(planned.memory)}"
     )
+    table = Table(title=Text(escaped(title)), title_justify="left")
     table.add_column("")
     for column in planned.columns:
         table.add_column(column.kind, justify="right")

@@ -86,7 +86,7 @@ class JsonRecords(logging.Formatter):
         }
         if record.exc_info:
             told["exception"] = self.formatException(record.exc_info)
-        return _escaped(json.dumps(told, ensure_ascii=False, default=str))
+        return escaped(json.dumps(told, ensure_ascii=False, default=str))
 
 
 class TextRecords(logging.Formatter):
@@ -103,10 +103,11 @@ class TextRecords(logging.Formatter):
         if record.exc_info:
             traceback = self.formatException(record.exc_info)
             lines += [f"  {line}" for line in traceback.split("\n")]
-        return "\n".join(map(_escaped, lines))
+        return "\n".join(map(escaped, lines))
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """One line that steers no terminal, whoever wrote it."""
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
