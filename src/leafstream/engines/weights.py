@@ -88,7 +88,6 @@ def choice_of(options: WeightOptions, piece: int) -> Choice:
 def load(path: Path, options: WeightOptions, use: Use, piece: int = 128) -> Weights:
     """Load the model in the folder `path`. Blocks. Raises SetupError."""
     require_extra()
-    device = _device(options)
     shape = read_shape(path)
     check(shape, options, use, piece)
     if options.offload_folder is not None:
@@ -103,7 +102,7 @@ def load(path: Path, options: WeightOptions, use: Use, piece: int = 128) -> Weig
         _leave_unpacked(model)
     if options.quant != "none" and options.offload == "none":
         _let_go_of_file(model)
-    return Weights(model, tokenizer, shape, _input_device(model, device))
+    return Weights(model, tokenizer, shape, input_device(model))
 
 
 def check(shape: Shape, options: WeightOptions, use: Use, piece: int = 128) -> str:
@@ -187,10 +186,11 @@ def _check_room(shape: Shape, options: WeightOptions, use: Use, choice: Choice, 
         check_fits(shape, choice, use, free)
         return
     found = estimate(shape, choice, use)
-    if found.kv + found.activations > free:
+    beside, room = found.kv + found.activations, int(SHARE * free)
+    if beside > room:
         raise SetupError(
-            f"keys and values of {use.users} slots of {use.window} tokens need {gib(found.kv)} and "
-            f"{gib(free)} are free: only weights can be offloaded; lower "
+            f"keys and values of {use.users} slots of {use.window} tokens, and a step, need "
+            f"{gib(beside)} and {gib(room)} may be taken: only weights can be offloaded; lower "
             "LEAFSTREAM_CONTEXT_WINDOW or LEAFSTREAM_SLOTS"
         )
     if options.offload == "disk":
@@ -333,12 +333,15 @@ def _check_layers(config: Any, path: Path) -> None:
         )
 
 
-def _input_device(model: Any, device: str) -> Any:
+def input_device(model: Any) -> Any:
+    """Where a model reads its inputs: the CPU where nothing of it was placed on a GPU."""
     import torch  # noqa: PLC0415
 
-    places = getattr(model, "hf_device_map", None) or {}
+    places = getattr(model, "hf_device_map", None)
+    if places is None:  # it is in one place
+        return model.device
     gpus = sorted(place for place in places.values() if isinstance(place, int))
-    return torch.device(gpus[0] if gpus else device)
+    return torch.device("cuda", gpus[0]) if gpus else torch.device("cpu")
 
 
 @contextlib.contextmanager

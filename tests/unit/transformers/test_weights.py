@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -82,6 +83,21 @@ def test_weights_are_placed_on_the_gpu_that_was_asked_for(device: str, places: s
     room = weights.max_memory(device, 5)
     assert set(room) == places
     assert next(iter(room.values())) == 5
+
+
+@pytest.mark.parametrize(
+    ("places", "device"),
+    [({"a": "cpu", "b": "disk"}, "cpu"), ({"a": 1, "b": "cpu"}, "cuda:1"), (None, "cuda:2")],
+)
+def test_inputs_go_where_the_weights_are(
+    transformers_extra: None, places: dict[str, Any] | None, device: str
+) -> None:
+    import torch  # noqa: PLC0415
+
+    model = SimpleNamespace(device=torch.device("cuda:2"))
+    if places is not None:
+        model.hf_device_map = places
+    assert weights.input_device(model) == torch.device(device)
 
 
 async def test_a_model_is_chosen_by_its_prefix_and_served_as_its_settings_say(
