@@ -43,19 +43,30 @@ def loads_model(settings: Settings) -> bool:
 
 async def open_engine(settings: Settings, progress: Progress | None = None) -> Engine:
     """The engine, ready to write. Raises SetupError with what to do where it cannot be had."""
+    check_engine(settings)
     if settings.model.startswith("scripted:"):
         return _scripted(settings)
     if settings.model.startswith(PREFIX):
-        if settings.upstream is not None:
-            raise SetupError(
-                f"LEAFSTREAM_MODEL={settings.model} and LEAFSTREAM_UPSTREAM are two engines; "
-                "unset one of them"
-            )
         return await _transformers(settings, progress)
-    _refuse_unused(settings)
     if settings.upstream is not None:
         return await _upstream(settings, settings.upstream)
     return await _llamacpp(settings, progress)
+
+
+def check_engine(settings: Settings) -> None:
+    """Raises SetupError where the settings ask for two engines, or set what theirs does not heed.
+
+    Before anything is fetched or loaded.
+    """
+    if settings.model.startswith("scripted:"):
+        return
+    if not settings.model.startswith(PREFIX):
+        _refuse_unused(settings)
+    elif settings.upstream is not None:
+        raise SetupError(
+            f"LEAFSTREAM_MODEL={settings.model} and LEAFSTREAM_UPSTREAM are two engines; "
+            "unset one of them"
+        )
 
 
 class _Pace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

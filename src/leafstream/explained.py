@@ -25,7 +25,7 @@ from leafstream.schema import Schema
 from leafstream.served import Served, read_served
 from leafstream.settings import Settings, read_settings
 from leafstream.store.conversations import Conversations
-from leafstream.terminal import parse_input
+from leafstream.terminal import CONTROLS, parse_input
 
 COLOURS: dict[Part, str] = {
     "system": "cyan",
@@ -145,7 +145,7 @@ def _coloured(tokens: list[Token]) -> Text:
     text = Text()
     for number, token in enumerate(tokens):
         shade = " on grey15" if number % 2 else ""
-        text.append(token.text, style=COLOURS[token.part] + shade)
+        text.append(token.text.translate(CONTROLS), style=COLOURS[token.part] + shade)
     return text
 
 

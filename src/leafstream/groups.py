@@ -63,7 +63,8 @@ class Model(BaseModel):
     )
     offload_memory: str | None = Field(
         None,
-        description="What weights may take before they are offloaded, as 6GB; unset: what is free.",
+        description="What weights may take before they are offloaded, as 6GB; unset: what is free "
+        "beside the contexts.",
     )
     cache_folder: Path | None = Field(
         None, description="Where fetched models are kept; the user's cache folder if unset."

@@ -8,13 +8,14 @@ from functools import partial
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from leafstream.engines.checkpoint import shape_of_spec
 from leafstream.engines.device import bandwidth, free_memory
-from leafstream.engines.reading import DEFAULT_WINDOW
 from leafstream.errors import SetupError
+from leafstream.lines import escaped
 from leafstream.models.fetch import cache_folder
-from leafstream.models.shape import Shape
+from leafstream.models.shape import DEFAULT_WINDOW, Shape
 from leafstream.settings import read_settings
 from leafstream.sizing import (
     Choice,
@@ -121,7 +122,7 @@ def _unit(memory: str | None) -> str:
 
 
 def _context(asked: Asked, shape: Shape) -> int:
-    trained = shape.context_length or DEFAULT_WINDOW
+    trained = shape.context_length
     if asked.context is None:
         return min(trained, DEFAULT_WINDOW)
     if not 1 <= asked.context <= trained:
@@ -180,7 +181,8 @@ def _settings(asked: Asked, columns: list[Column], context: int) -> str:
 def print_plan(asked: Asked, *, as_json: bool) -> None:
     planned = plan(asked)
     if as_json:
-        sys.stdout.write(msgspec.json.format(msgspec.json.encode(planned)).decode() + "\n")
+        told = escaped(msgspec.json.encode(planned).decode())
+        sys.stdout.write(msgspec.json.format(told) + "\n")
         return
     console = Console()
     console.print(_table(planned))
@@ -190,12 +192,12 @@ def print_plan(asked: Asked, *, as_json: bool) -> None:
 
 def _table(planned: Planned) -> Table:
     shown = partial(size, unit=planned.unit)
-    table = Table(
-        title=f"{planned.model}: {planned.num_parameters / 1e6:,.0f} M parameters "
+    title = (
+        f"{planned.model}: {planned.num_parameters / 1e6:,.0f} M parameters "
         f"({planned.architecture}, {planned.storage}); {planned.users} users × {planned.context} "
-        f"tokens in {shown(planned.memory)}",
-        title_justify="left",
+        f"tokens in {shown(planned.memory)}"
     )
+    table = Table(title=Text(escaped(title)), title_justify="left")
     table.add_column("")
     for column in planned.columns:
         table.add_column(column.kind, justify="right")

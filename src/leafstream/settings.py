@@ -151,7 +151,7 @@ def _refusal(layer: Layer, name: str, why: str) -> str:
 
 def _sources(config: Path | None) -> list[Layer]:
     if (told := os.environ.get(HANDED)) is not None:
-        return [Layer("environment", json.loads(told))]
+        return [Layer("environment", _taken(told))]
     return [_environment(), _env_file(), _config_file(config)]
 
 
@@ -159,6 +159,19 @@ def handed(settings: Settings) -> dict[str, str]:
     """The variable that gives a process of ours what is set here, and nothing else."""
     told = settings.model_dump(exclude_unset=True)
     return {HANDED: json.dumps(told, default=_plain)}
+
+
+def _taken(told: str) -> dict[str, Any]:
+    """What `handed` gave. Raises SetupError."""
+    try:
+        values = json.loads(told)
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, dict):
+        raise SetupError(
+            f"{HANDED} is no object in JSON: leafstream sets it for its own processes; unset it"
+        )
+    return values
 
 
 def _plain(value: SecretStr | Path) -> str:

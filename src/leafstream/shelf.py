@@ -7,10 +7,11 @@ from typing import Any
 
 import msgspec
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from leafstream.errors import NotFound, SetupError
+from leafstream.lines import escaped
 from leafstream.models.cache import digest, megabytes, sealed_digest
 from leafstream.models.catalog import KNOWN, Known
 from leafstream.models.fetch import Progress, cache_folder, installed, is_here, parse_spec
@@ -101,8 +102,9 @@ def _compared(found: str, expected: str | None) -> str:
 
 
 def show_card(card: Card, *, json: bool) -> None:
+    """What a file says of itself may come from anybody."""
     if json:
-        print(msgspec.json.encode(card).decode())  # noqa: T201
+        print(escaped(msgspec.json.encode(card).decode()))  # noqa: T201
         return
     told = {
         "name": card.name,
@@ -120,4 +122,4 @@ def show_card(card: Card, *, json: bool) -> None:
     console = Console(highlight=False, soft_wrap=True)
     for name, value in told.items():
         if value is not None:
-            console.print(f"[bold]{name:<14}[/bold] {escape(str(value))}")
+            console.print(Text.assemble((f"{name:<14}", "bold"), " ", escaped(str(value))))

@@ -23,8 +23,9 @@ import httpx2
 import msgspec
 from pydantic import SecretStr
 
-from leafstream.engine_choice import DEFAULT_SLOTS, llamacpp_model, loads_model
+from leafstream.engine_choice import DEFAULT_SLOTS, check_engine, llamacpp_model, loads_model
 from leafstream.engine_process import KEY
+from leafstream.engines.checkpoint import PREFIX as TRANSFORMERS
 from leafstream.errors import SetupError
 from leafstream.models.fetch import Progress, cache_folder, resolve
 from leafstream.notify import Notices, notify, notify_ready
@@ -126,7 +127,8 @@ def _check(settings: Settings) -> None:
             "workers share the log of answers, which cannot be in memory; unset "
             "LEAFSTREAM_ANSWERS_URL or give it a sqlite: or redis: URL"
         )
-    if settings.model.startswith("transformers:") and settings.upstream is None:
+    check_engine(settings)
+    if settings.model.startswith(TRANSFORMERS):
         raise SetupError(
             "--workers needs an engine that processes can share: llama.cpp or LEAFSTREAM_UPSTREAM"
         )

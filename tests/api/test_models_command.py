@@ -11,8 +11,10 @@ import pytest
 from tests.operating import Machine, machine
 from tests.unit.models.conftest import HUB_PATH, MODEL, put_model
 from tests.unit.models.web import Web
+from tests.unit.models.writer import Gguf, llama_keys, string
 
 NAME = "hf:maker/tiny-gguf/tiny.gguf"
+STEERING = "\x1b]0;mine\x07\x1b[2J\x9b31m"
 
 
 @pytest.fixture(name="here")
@@ -46,3 +48,25 @@ def test_a_model_is_pulled_listed_shown_and_removed(here: Machine) -> None:
     assert not path.exists()
     gone = here.run("models", "show", NAME)
     assert (gone.code, "models pull" in gone.sentence) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("models", "show", "made.gguf"),
+        ("models", "show", "made.gguf", "--json"),
+        ("plan", "./made.gguf", "--memory", "4GB", "--bandwidth", "20GB"),
+        ("plan", "./made.gguf", "--memory", "4GB", "--bandwidth", "20GB", "--json"),
+        ("doctor", "--model", "./made.gguf"),
+        ("doctor", "--model", "./made.gguf", "--json"),
+    ],
+)
+def test_what_a_model_calls_itself_does_not_command_the_terminal(
+    tmp_path: Path, arguments: tuple[str, ...]
+) -> None:
+    told = {"general.name": string(STEERING), "general.architecture": string(STEERING)}
+    (tmp_path / "made.gguf").write_bytes(Gguf(keys={**llama_keys(), **told}).bytes())
+    with machine(tmp_path) as here:
+        done = here.run(*arguments)
+    assert "\\u001b]0;mine\\u0007" in done.out
+    assert not set("\x1b\x07\x9b") & set(done.out)

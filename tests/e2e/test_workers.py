@@ -172,6 +172,23 @@ async def test_workers_that_cannot_share_a_log_are_refused(tmp_path: Path) -> No
     assert "LEAFSTREAM_ANSWERS_URL" in said
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"dtype": "fp16"}, "LEAFSTREAM_DTYPE has no effect"),
+        ({"quant": "nf4", "upstream": "http://127.0.0.1:9"}, "LEAFSTREAM_QUANT has no effect"),
+        ({"model": "transformers:some/model"}, "engine that processes can share"),
+        ({"model": "transformers:a/b", "upstream": "http://127.0.0.1:9"}, "two engines"),
+    ],
+)
+def test_workers_are_refused_settings_of_another_engine_before_a_model_is_looked_for(
+    given: dict[str, Any], sentence: str
+) -> None:
+    settings = Settings(**{"model": "/nowhere/model.gguf", **given})
+    with pytest.raises(SetupError, match=sentence):
+        workers.run(settings, Crew(2))
+
+
 @pytest.mark.timeout(180)
 async def test_a_worker_that_cannot_start_is_tried_again_and_who_started_the_crew_is_told_once(
     tmp_path: Path,

@@ -10,6 +10,7 @@ import pytest
 from leafstream import reference
 from leafstream.errors import SetupError
 from leafstream.settings import (
+    HANDED,
     Settings,
     adopt_variables,
     handed,
@@ -181,6 +182,15 @@ def test_settings_that_are_handed_on_are_whole_and_hide_every_other_source(
     taken = read_settings()
     assert taken == told
     assert taken.model_fields_set == told.model_fields_set
+
+
+@pytest.mark.parametrize("value", ["", "{", "[1]", "null", "[" * 100_000])
+def test_what_is_handed_on_and_cannot_be_read_is_a_sentence(
+    monkeypatch: pytest.MonkeyPatch, value: str
+) -> None:
+    monkeypatch.setenv(HANDED, value)
+    with pytest.raises(SetupError, match=r"LEAFSTREAM_HANDED is no object in JSON.* unset it"):
+        read_settings()
 
 
 def test_every_setting_is_described_and_belongs_to_a_group() -> None:

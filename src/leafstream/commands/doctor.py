@@ -45,12 +45,17 @@ def _show(name: str, finding: Any) -> None:
     from rich.console import Console  # noqa: PLC0415
     from rich.markup import escape  # noqa: PLC0415
 
+    from leafstream.lines import escaped  # noqa: PLC0415
+
+    told = escape(escaped(finding.sentence))
     sign = _SIGNS[finding.level] + " " * (8 - len(finding.level))
-    Console(highlight=False, soft_wrap=True).print(f"{sign} {name:<13} {escape(finding.sentence)}")
+    Console(highlight=False, soft_wrap=True).print(f"{sign} {name:<13} {told}")
 
 
 def _show_json(found: list[tuple[str, Any]]) -> None:
     import msgspec  # noqa: PLC0415
 
+    from leafstream.lines import escaped  # noqa: PLC0415
+
     rows = [{"check": name, **msgspec.structs.asdict(finding)} for name, finding in found]
-    typer.echo(msgspec.json.encode(rows).decode())
+    typer.echo(escaped(msgspec.json.encode(rows).decode()))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from leafstream.canonical import RawSchema
+from leafstream.engines.overlap import may_overlap
 from leafstream.engines.remainder import remainder
 from leafstream.schema import Schema
 
@@ -36,13 +37,15 @@ MAX_INTEGER = 2**53 - 1
 
 
 class Grammar(msgspec.Struct, frozen=True):
-    """`text` is None where nothing could be expressed; `exact` where all of the schema is.
+    """`text` is None where nothing could be expressed; `exact`: only valid values pass.
 
-    `is_too_large`: not even the schema's shape has a grammar that an engine can bear.
+    `is_lenient`: less than the schema's keywords is in it. `is_too_large`: not even the schema's
+    shape has a grammar that an engine can bear.
     """
 
     text: str | None
     exact: bool
+    is_lenient: bool = False
     is_too_large: bool = False
 
 
@@ -51,16 +54,16 @@ def compile_grammar(schema: Schema) -> Grammar:
 
     What is left out is checked after generation.
     """
-    exact = _text(schema.source, lenient=False)
-    trouble = _trouble(exact)
+    text = _text(schema.source, lenient=False)
+    trouble = _trouble(text)
     if not trouble:
-        return Grammar(exact, exact=True)
+        return Grammar(text, exact=not may_overlap(schema))
     is_large = _TOO_LARGE in trouble
     for source in _looser(schema.source, is_large=is_large):
         text = _text(source, lenient=True)
         trouble = _trouble(text)
         if not trouble:
-            return Grammar(text, exact=False)
+            return Grammar(text, exact=False, is_lenient=True)
     return Grammar(None, exact=False, is_too_large=_TOO_LARGE in trouble)
 
 

@@ -46,7 +46,7 @@ def opening(grammar: Grammar, schema: Schema) -> Opening:
     Tokenizers part words from marks. A string's quote and a bracket may share a token with what
     comes after them, so that an opening ends in neither, but for the quote of a text.
     """
-    if grammar.text is None or not grammar.exact:
+    if grammar.text is None or grammar.is_lenient:
         return Opening()
     for text in _ends(_forced(grammar.text)):
         rest = compile_remainder(text, schema) if _is_told(text, schema) else None

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from leafstream.errors import SetupError
 from leafstream.messages import Messages
+from leafstream.models.shape import DEFAULT_WINDOW
 from leafstream.prompt import ChatTemplate, ControlTokens
-
-DEFAULT_WINDOW: Final = 4096
 
 
 def served_window(trained: int | None, wanted: int | None) -> int:

@@ -23,13 +23,13 @@ from leafstream.models.shape import Shape, read_shape
 from leafstream.sizing import (
     Choice,
     DType,
+    Estimate,
     Quant,
     Use,
     check_fits,
     dtype_of,
     estimate,
     gib,
-    weight_bytes,
 )
 
 Offload = Literal["none", "cpu", "disk"]
@@ -37,12 +37,14 @@ Offload = Literal["none", "cpu", "disk"]
 EXTRA = "pip install 'leafstream[transformers]'"
 # Layers without keys and values of their own cannot be cut back to a common prefix.
 RECURRENT = ("linear", "conv", "mamba", "recurrent", "hybrid")
+# Of the memory that is free where weights are offloaded.
+SHARE = 0.9
 
 
 class WeightOptions(msgspec.Struct, frozen=True):
     """`compute_dtype` is what 4-bit weights are widened to for each product; "auto": the weights'
     own type, or bf16 where this CPU is faster with it. `memory` bounds, in bytes, what weights may
-    take where the rest is offloaded; None: what is free.
+    take where the rest is offloaded; None: what is free, less what cannot be offloaded.
     """
 
     dtype: DType = "auto"
@@ -86,14 +88,13 @@ def choice_of(options: WeightOptions, piece: int) -> Choice:
 def load(path: Path, options: WeightOptions, use: Use, piece: int = 128) -> Weights:
     """Load the model in the folder `path`. Blocks. Raises SetupError."""
     require_extra()
-    device = _device(options)
     shape = read_shape(path)
     check(shape, options, use, piece)
     if options.offload_folder is not None:
         _make(options.offload_folder)
     _quieten()
     with _setup_errors(path):
-        model = _model(path, shape, options, device)
+        model = _model(path, shape, options, _places(shape, options, use, piece))
         tokenizer = _tokenizer(path)
     _check_layers(model.config, path)
     model.eval()
@@ -101,7 +102,7 @@ def load(path: Path, options: WeightOptions, use: Use, piece: int = 128) -> Weig
         _leave_unpacked(model)
     if options.quant != "none" and options.offload == "none":
         _let_go_of_file(model)
-    return Weights(model, tokenizer, shape, _input_device(model, device))
+    return Weights(model, tokenizer, shape, input_device(model))
 
 
 def check(shape: Shape, options: WeightOptions, use: Use, piece: int = 128) -> str:
@@ -185,19 +186,23 @@ def _check_room(shape: Shape, options: WeightOptions, use: Use, choice: Choice, 
         check_fits(shape, choice, use, free)
         return
     found = estimate(shape, choice, use)
-    if found.kv + found.activations > free:
+    beside, room = found.kv + found.activations, int(SHARE * free)
+    if beside > room:
         raise SetupError(
-            f"keys and values of {use.users} slots of {use.window} tokens need {gib(found.kv)} and "
-            f"{gib(free)} are free: only weights can be offloaded; lower "
+            f"keys and values of {use.users} slots of {use.window} tokens, and a step, need "
+            f"{gib(beside)} and {gib(room)} may be taken: only weights can be offloaded; lower "
             "LEAFSTREAM_CONTEXT_WINDOW or LEAFSTREAM_SLOTS"
         )
     if options.offload == "disk":
         assert options.offload_folder is not None
-        _check_folder(options.offload_folder, weight_bytes(shape, choice) - _kept(options, free))
+        _check_folder(options.offload_folder, found.weights - _kept(options, free, found))
 
 
-def _kept(options: WeightOptions, free: int) -> int:
-    return options.memory if options.memory is not None else int(free * 0.9)
+def _kept(options: WeightOptions, free: int, found: Estimate) -> int:
+    """How many bytes of weights may stay beside what cannot be offloaded."""
+    if options.memory is not None:
+        return options.memory
+    return max(0, int(SHARE * free) - found.kv - found.activations)
 
 
 def _make(folder: Path) -> None:
@@ -231,21 +236,37 @@ def _free_on(device: str) -> int:
     return int(torch.cuda.mem_get_info(device)[0])
 
 
-def _model(path: Path, shape: Shape, options: WeightOptions, device: str) -> Any:
+def _model(path: Path, shape: Shape, options: WeightOptions, places: dict[str, Any]) -> Any:
     import transformers  # noqa: PLC0415
 
     dtype = dtype_of(shape, choice_of(options, 0))
-    given: dict[str, Any] = {
-        "dtype": _torch_dtype(dtype),
-        "quantization_config": _quantization(options, dtype),
-        "device_map": {"": device} if options.offload == "none" else "auto",
-        "trust_remote_code": False,
-        "local_files_only": True,
-    }
-    if options.offload != "none":
-        given["max_memory"] = _max_memory(options, device)
-        given["offload_folder"] = options.offload_folder
-    return transformers.AutoModelForCausalLM.from_pretrained(path, use_safetensors=True, **given)
+    return transformers.AutoModelForCausalLM.from_pretrained(
+        path,
+        use_safetensors=True,
+        dtype=_torch_dtype(dtype),
+        quantization_config=_quantization(options, dtype),
+        trust_remote_code=False,
+        local_files_only=True,
+        **places,
+    )
+
+
+def _places(shape: Shape, options: WeightOptions, use: Use, piece: int) -> dict[str, Any]:
+    """Where transformers is to put the weights."""
+    device = _device(options)
+    if options.offload == "none":
+        return {"device_map": {"": device}}
+    found = estimate(shape, choice_of(options, piece), use)
+    room = max_memory(device, _kept(options, _free_on(device), found))
+    return {"device_map": "auto", "max_memory": room, "offload_folder": options.offload_folder}
+
+
+def max_memory(device: str, kept: int) -> dict[Any, int]:
+    """Bytes of weights that accelerate may place on each device; what is over goes further down."""
+    if device == "cpu":
+        return {"cpu": kept}
+    # accelerate knows GPUs by their index.
+    return {int(device.partition(":")[2] or 0): kept, "cpu": int(SHARE * free_memory())}
 
 
 def _let_go_of_file(model: Any) -> None:
@@ -291,14 +312,6 @@ def _quantization(options: WeightOptions, dtype: str) -> Any:
     )
 
 
-def _max_memory(options: WeightOptions, device: str) -> dict[Any, int]:
-    """Bytes of weights that accelerate may place on each device; what is over goes further down."""
-    kept = _kept(options, _free_on(device))
-    if device == "cpu":
-        return {"cpu": kept}
-    return {0: kept, "cpu": free_memory()}
-
-
 def _tokenizer(path: Path) -> Any:
     import transformers  # noqa: PLC0415
 
@@ -320,12 +333,15 @@ def _check_layers(config: Any, path: Path) -> None:
         )
 
 
-def _input_device(model: Any, device: str) -> Any:
+def input_device(model: Any) -> Any:
+    """Where a model reads its inputs: the CPU where nothing of it was placed on a GPU."""
     import torch  # noqa: PLC0415
 
-    places = getattr(model, "hf_device_map", None) or {}
+    places = getattr(model, "hf_device_map", None)
+    if places is None:  # it is in one place
+        return model.device
     gpus = sorted(place for place in places.values() if isinstance(place, int))
-    return torch.device(gpus[0] if gpus else device)
+    return torch.device("cuda", gpus[0]) if gpus else torch.device("cpu")
 
 
 @contextlib.contextmanager

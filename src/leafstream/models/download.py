@@ -141,7 +141,8 @@ def reason(error: BaseException) -> str:
 def download(http: httpx2.Client, remote: Remote, path: Path, progress: Progress) -> str | None:
     """Get `remote` into `path`, continuing `<path>.part`. Raises FetchFailed, or SetupError.
 
-    Returns the SHA-256 that the server says the file has, if it says. A connection that breaks is
+    Returns the SHA-256 that the server says the file has, if it says; of a file that is at `path`
+    already, nobody is asked. A connection that breaks is
     taken up again for as long as each attempt brings something.
     """
     part = _Part(path)
@@ -160,6 +161,11 @@ def download(http: httpx2.Client, remote: Remote, path: Path, progress: Progress
                 raise
             time.sleep(PAUSE_SECONDS * failures)
     return sha256
+
+
+def reopen(path: Path) -> None:
+    """Make a part of a whole file again, so that the server is asked and has to vouch for it."""
+    os.replace(path, _Part(path).path)
 
 
 class _Part:

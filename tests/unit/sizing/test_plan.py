@@ -12,6 +12,7 @@ import pytest
 
 from leafstream.errors import SetupError
 from leafstream.planning import Asked, Planned, plan
+from tests.unit.sizing.test_sizing import folder
 
 ASKED = Asked("smollm2-135m", "4GB", None, 2048, 4, "20GB")
 
@@ -48,6 +49,13 @@ def test_the_flag_for_vllm_is_a_context_that_its_cache_can_hold(model_path: Path
     roomy, tight = (plan(msgspec.structs.replace(ASKED, memory=m)) for m in ("24GB", "900MB"))
     assert roomy.vllm_max_model_len == 8192
     assert 0 < tight.vllm_max_model_len < 8192
+
+
+def test_a_model_that_tells_no_context_is_planned_with_the_default_one(tmp_path: Path) -> None:
+    model = str(folder(tmp_path, max_position_embeddings=None))
+    planned = plan(msgspec.structs.replace(ASKED, model=model, context=None))
+    assert planned.context == 4096
+    assert all(column.largest_context == 4096 for column in planned.columns)
 
 
 def test_nothing_is_advised_where_nothing_fits(model_path: Path) -> None:

@@ -169,9 +169,40 @@ def test_a_folder_is_read_from_its_headers(tmp_path: Path) -> None:
 
 
 def test_the_text_part_of_a_model_of_several_kinds_is_what_counts(tmp_path: Path) -> None:
-    inner = {"model_type": "gemma3_text", "hidden_size": 32, "num_attention_heads": 4}
+    inner = {"model_type": "gemma3_text", "hidden_size": 32, "num_hidden_layers": 2}
     shape = read_shape(folder(tmp_path, text_config=inner))
     assert (shape.architecture, shape.width) == ("gemma3_text", 32)
+
+
+NAMELESS = dict.fromkeys(
+    [
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "num_key_value_heads",
+        "intermediate_size",
+        "max_position_embeddings",
+    ]
+)
+BLOOM = {"model_type": "bloom", "n_embed": 64, "n_layer": 3, "n_head": 4}
+MPT = {"model_type": "mpt", "d_model": 64, "n_layers": 3, "n_heads": 4, "max_seq_len": 512}
+
+
+@pytest.mark.parametrize(("config", "context"), [(BLOOM, 4096), (MPT, 512)])
+def test_a_config_is_read_by_the_names_of_its_own_model_type(
+    tmp_path: Path, config: dict[str, Any], context: int
+) -> None:
+    shape = read_shape(folder(tmp_path, **{**NAMELESS, **config}))
+    assert (shape.num_layers, shape.width, shape.num_heads, shape.key_length) == (3, 64, 4, 16)
+    assert (shape.num_kv_heads, shape.inner, shape.context_length) == (4, 256, context)
+
+
+@pytest.mark.parametrize("name", ["num_hidden_layers", "hidden_size"])
+def test_a_config_that_does_not_tell_the_shape_is_refused_by_name(
+    tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(SetupError, match=rf"config\.json does not tell .* none of {name}, "):
+        read_shape(folder(tmp_path, **{name: None}))
 
 
 def test_a_folder_that_is_no_model_is_told_from_one_without_safetensors(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from leafstream.engine_choice import open_engine
+from leafstream.engines import weights
 from leafstream.engines.checkpoint import checkpoint, shape_of_spec
 from leafstream.engines.weights import WeightOptions, load
 from leafstream.errors import SetupError
@@ -115,6 +116,15 @@ def test_a_disk_without_room_for_what_is_offloaded_is_told_before(
     options = WeightOptions(offload="disk", offload_folder=tmp_path / "off", memory=1 << 30)
     with pytest.raises(SetupError, match=r"offloading needs .* are free: make room"):
         load(enormous, options, USE)
+
+
+def test_contexts_that_leave_no_room_for_weights_are_told_before(
+    transformers_extra: None, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "free_memory", lambda: 39 << 20)  # and contexts need 36
+    options = WeightOptions(offload="disk", offload_folder=tmp_path, device="cpu")
+    with pytest.raises(SetupError, match=r"only weights can be offloaded; lower"):
+        load(tiny_folder, options, Use(8192, 3))
 
 
 def test_an_offload_folder_that_cannot_be_made_is_told(

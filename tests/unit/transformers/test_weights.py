@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from leafstream.engine_choice import open_engine
+from leafstream.engines import weights
 from leafstream.engines.trial import KINDS
 from leafstream.engines.weights import WeightOptions
 from leafstream.messages import Message
@@ -63,6 +65,39 @@ async def test_weights_on_disk_write_what_weights_in_memory_write(
     engine = await tiny(options)
     assert "disk" in engine._batch._model.hf_device_map.values()
     assert ids(await run(engine, asking(3, 4, 5))) == plain
+
+
+async def test_weights_go_to_disk_where_contexts_need_the_memory(
+    tiny: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(weights, "free_memory", lambda: 66 << 20)
+    options = WeightOptions(offload="disk", offload_folder=tmp_path)
+    engine = await tiny(options, context_window=8192)
+    assert "disk" in engine._batch._model.hf_device_map.values()
+
+
+@pytest.mark.parametrize(
+    ("device", "places"), [("cpu", {"cpu"}), ("cuda", {0, "cpu"}), ("cuda:1", {1, "cpu"})]
+)
+def test_weights_are_placed_on_the_gpu_that_was_asked_for(device: str, places: set[Any]) -> None:
+    room = weights.max_memory(device, 5)
+    assert set(room) == places
+    assert next(iter(room.values())) == 5
+
+
+@pytest.mark.parametrize(
+    ("places", "device"),
+    [({"a": "cpu", "b": "disk"}, "cpu"), ({"a": 1, "b": "cpu"}, "cuda:1"), (None, "cuda:2")],
+)
+def test_inputs_go_where_the_weights_are(
+    transformers_extra: None, places: dict[str, Any] | None, device: str
+) -> None:
+    import torch  # noqa: PLC0415
+
+    model = SimpleNamespace(device=torch.device("cuda:2"))
+    if places is not None:
+        model.hf_device_map = places
+    assert weights.input_device(model) == torch.device(device)
 
 
 async def test_a_model_is_chosen_by_its_prefix_and_served_as_its_settings_say(
