@@ -38,7 +38,7 @@ from leafstream.schema import Schema
 
 STREAMS = {1: 96, 4: 64, 8: 48}
 """How many at once, and the tokens of each."""
-REPEATS, LEAST, SECONDS = 8, 2, 90.0
+REPEATS, LEAST, SECONDS = 8, 2, 80.0
 """At most REPEATS; where they take longer than SECONDS, fewer, but LEAST. Those who are far behind
 or have no target are asked LEAST times."""
 STREAMER_TOKENS = 32
