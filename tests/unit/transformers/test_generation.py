@@ -63,13 +63,19 @@ def short_of_memory(*_: object) -> None:
     raise torch.OutOfMemoryError("CUDA out of memory")
 
 
+async def ended(engine: TransformersEngine) -> asyncio.Task[list[Chunk]]:
+    """A stream that ends soon, in whatever way."""
+    asked = asyncio.create_task(run(engine, asking(5, 6, 7)))
+    assert (await asyncio.wait({asked}, timeout=5))[0]
+    return asked
+
+
 async def test_a_stream_ends_where_there_is_no_memory_to_take_it_in(
     tiny: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = await tiny()
     monkeypatch.setattr(engine._batch._rows, "join", short_of_memory)
-    asked = asyncio.create_task(run(engine, asking(5, 6, 7)))
-    assert (await asyncio.wait({asked}, timeout=5))[0]
+    asked = await ended(engine)
     assert "out of memory" in str(asked.exception())
     assert len(ids(await run(engine, asking(5, 6, 7)))) == 12
 
@@ -79,8 +85,7 @@ async def test_an_answer_is_whole_where_there_is_no_memory_to_keep_what_it_read(
 ) -> None:
     engine = await tiny()
     monkeypatch.setattr(engine._batch._rows, "leave", short_of_memory)
-    asked = asyncio.create_task(run(engine, asking(5, 6, 7)))
-    assert (await asyncio.wait({asked}, timeout=5))[0]
+    asked = await ended(engine)
     assert asked.result()[-1].finish == "length"
     assert len(ids(await run(engine, asking(5, 6, 7)))) == 12
 
